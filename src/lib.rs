@@ -1,0 +1,11 @@
+//! ringload: a thread-per-core io_uring HTTP load generator whose numbers can be trusted.
+//!
+//! Data flows one way, each arrow one function; read the modules in this order:
+//! [`units`] → [`plan`] → [`record`] → [`wire`] → [`net`] → [`engine`] → [`report`] → [`cli`].
+//! The embedded server, [`target`], stands apart. `ARCHITECTURE.md` has the map and the rules.
+
+pub mod clock;
+pub mod net;
+pub mod target;
+pub mod units;
+pub mod wire;

@@ -1,0 +1,46 @@
+//! A timer of nanosecond resolution, waited on through the ring.
+//!
+//! monoio's own timers tick once a millisecond and fire late: right for nothing that is measured. A timerfd costs one
+//! poll request a wake and needs no read: arming it again clears the old expiry.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use monoio::net::TcpStream;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use crate::units::{NANOS_PER_S, Nanos};
+
+/// One timerfd on CLOCK_MONOTONIC, for one waiter.
+pub struct Timer {
+    fd: OwnedFd,
+    /// The same timer as monoio can poll it: the only public way to a readiness request is through its stream type.
+    pollable: TcpStream,
+}
+
+impl Timer {
+    /// A disarmed timer; must be made on the thread whose runtime waits for it.
+    ///
+    /// # Errors
+    /// The system's, when it has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let pollable = TcpStream::from_std(std::net::TcpStream::from(fd.try_clone()?))?;
+        Ok(Self { fd, pollable })
+    }
+
+    /// Waits until `at` on CLOCK_MONOTONIC; returns at once when that has passed.
+    ///
+    /// # Errors
+    /// The system's; none is expected of a valid timer.
+    pub async fn wait_until(&self, at: Nanos) -> io::Result<()> {
+        // An expiry of zero would disarm the timer.
+        let at = at.0.max(1);
+        let expiry = Timespec { tv_sec: (at / NANOS_PER_S) as i64, tv_nsec: (at % NANOS_PER_S) as i64 };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: expiry };
+        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &once)?;
+        self.pollable.readable(false).await
+    }
+}

@@ -1,0 +1,1 @@
+//! The embedded target: a small server to measure against.

@@ -1,0 +1,309 @@
+//! Quantities with their units: durations, rates, counts and bytes, read from what people type and written as they read.
+//!
+//! Knows nothing of runs, sockets or clocks. Every parser is exact: a decimal never passes through a float.
+
+use std::fmt;
+
+/// Nanoseconds in a second.
+pub const NANOS_PER_S: u64 = 1_000_000_000;
+
+/// The largest count that survives JSON readers which keep numbers as doubles (2^53).
+pub const COUNT_MAX: u64 = 1 << 53;
+
+/// A length of time, or an instant since the clock's epoch, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// So many whole seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs * NANOS_PER_S)
+    }
+
+    /// So many whole milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis * 1_000_000)
+    }
+
+    /// Seconds, for arithmetic that ends in print.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / NANOS_PER_S as f64
+    }
+
+    /// This as the standard library's duration.
+    pub const fn to_std(self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.0)
+    }
+
+    /// Reads `10s`, `1.5m`, `250ms`, `20us`, `7ns`, `1h`; a plain `0` needs no unit.
+    ///
+    /// # Errors
+    /// A sentence fragment that says what is wrong and how to write it, for the caller to put behind the option's name.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (number, unit) =
+            split_number(text).ok_or_else(|| format!("\"{text}\" is no duration; write e.g. 10s, 500ms or 2m"))?;
+        let unit_ns: u128 = match unit {
+            "ns" => 1,
+            "us" | "µs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => u128::from(NANOS_PER_S),
+            "m" => 60 * u128::from(NANOS_PER_S),
+            "h" => 3_600 * u128::from(NANOS_PER_S),
+            "" if number.mantissa == 0 => 1,
+            "" => {
+                return Err(format!("\"{text}\" has no unit; write {text}s for seconds or {text}ms for milliseconds"));
+            }
+            other => return Err(format!("\"{other}\" is no unit of time; use ns, us, ms, s, m or h")),
+        };
+        number
+            .times(unit_ns)
+            .and_then(|ns| u64::try_from(ns).ok())
+            .filter(|&ns| ns <= i64::MAX as u64)
+            .map(Self)
+            .ok_or_else(|| format!("\"{text}\" is too long; the longest is 292 years"))
+    }
+}
+
+impl fmt::Display for Nanos {
+    /// The shortest exact form: `10s`, `1.5s`, `250ms`; what [`Nanos::parse`] reads back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(NANOS_PER_S, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
+        if self.0 == 0 {
+            return f.write_str("0s");
+        }
+        let (size, name) = units.into_iter().find(|&(size, _)| self.0 >= size).unwrap_or((1, "ns"));
+        let (whole, rest) = (self.0 / size, self.0 % size);
+        if rest == 0 {
+            return write!(f, "{whole}{name}");
+        }
+        let width = size.ilog10() as usize;
+        let decimals = format!("{rest:0width$}");
+        write!(f, "{whole}.{}{name}", decimals.trim_end_matches('0'))
+    }
+}
+
+/// An exact rate: `num / den` events a second, both above 0, in lowest terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Events in `den` seconds; 1 to 2^53.
+    pub num: u64,
+    /// Seconds; 1 to 2^53.
+    pub den: u64,
+}
+
+impl Rate {
+    /// Reads `10k`, `0.5`, `1000/s`, `600/m`, `90/h` as an exact fraction.
+    ///
+    /// # Errors
+    /// A sentence fragment for the caller to put behind the option's name; a rate of 0 is one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let bad = || format!("\"{text}\" is no rate; write e.g. 1000, 10k, 0.5 or 600/m");
+        let (amount, per) = text.split_once('/').unwrap_or((text, "s"));
+        let period_s: u128 = match per {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return Err(format!("\"/{per}\" is no period; use /s, /m or /h")),
+        };
+        if amount.starts_with('-') {
+            return Err(format!("\"{text}\" is negative; the rate must be above 0"));
+        }
+        let (number, suffix) = split_number(amount).ok_or_else(bad)?;
+        let num = number.mantissa.checked_mul(count_suffix(suffix).ok_or_else(bad)?).ok_or_else(bad)?;
+        let den = number.scale.checked_mul(period_s).ok_or_else(bad)?;
+        if num == 0 {
+            return Err(format!("\"{text}\" is 0; the rate must be above 0 (leave it out for a closed load)"));
+        }
+        let divisor = gcd(num, den);
+        let fits = |value: u128| u64::try_from(value / divisor).ok().filter(|&v| v <= COUNT_MAX);
+        match (fits(num), fits(den)) {
+            (Some(num), Some(den)) => Ok(Self { num, den }),
+            _ => Err(format!("\"{text}\" is out of range or has too many digits")),
+        }
+    }
+
+    /// Events a second, for print.
+    pub fn per_s(self) -> f64 {
+        self.num as f64 / self.den as f64
+    }
+}
+
+impl fmt::Display for Rate {
+    /// The fraction as `N` or `N/D` events a second.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.den == 1 { write!(f, "{}", self.num) } else { write!(f, "{}/{}", self.num, self.den) }
+    }
+}
+
+/// Reads a count: `1000`, `10k`, `1.5M`, `2G`; at most 2^53.
+///
+/// # Errors
+/// A sentence fragment for the caller to put behind the option's name.
+pub fn parse_count(text: &str) -> Result<u64, String> {
+    let bad = || format!("\"{text}\" is no count; write a whole number such as 1000, 10k or 2M");
+    let (number, suffix) = split_number(text).ok_or_else(bad)?;
+    let count = number.times(count_suffix(suffix).ok_or_else(bad)?).ok_or_else(bad)?;
+    u64::try_from(count)
+        .ok()
+        .filter(|&count| count <= COUNT_MAX)
+        .ok_or_else(|| format!("\"{text}\" is beyond 2^53 (9007199254740992)"))
+}
+
+/// A length of time as people read it in a table, from microseconds: `41.2us`, `635.91ms`, `12.04s`.
+pub fn format_us(us: f64) -> String {
+    let (value, unit) = match us {
+        us if us < 1e3 => (us, "us"),
+        us if us < 1e6 => (us / 1e3, "ms"),
+        us => (us / 1e6, "s"),
+    };
+    format!("{value:.prec$}{unit}", prec = precision(value))
+}
+
+/// Bytes in binary multiples: `512B`, `1.50KiB`, `2.10GiB`.
+pub fn format_bytes(bytes: f64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let prec = if unit == 0 { 0 } else { precision(value) };
+    format!("{value:.prec$}{}", UNITS[unit])
+}
+
+/// Three to four significant digits, never more than two decimals.
+fn precision(value: f64) -> usize {
+    match value {
+        v if v < 10.0 => 2,
+        v if v < 100.0 => 1,
+        _ => 0,
+    }
+}
+
+/// A decimal as `mantissa / scale`, `scale` a power of ten.
+#[derive(Clone, Copy)]
+struct Decimal {
+    mantissa: u128,
+    scale: u128,
+}
+
+impl Decimal {
+    /// The whole number `self · factor`, or `None` where it is not whole or does not fit.
+    fn times(self, factor: u128) -> Option<u128> {
+        let product = self.mantissa.checked_mul(factor)?;
+        (product % self.scale == 0).then_some(product / self.scale)
+    }
+}
+
+/// Splits `1.5ms` into the decimal 1.5 and `ms`; at most 18 digits.
+fn split_number(text: &str) -> Option<(Decimal, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = whole.len() + fraction.len();
+    if digits == 0 || digits > 18 || fraction.contains('.') {
+        return None;
+    }
+    let mut mantissa = 0u128;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        mantissa = mantissa * 10 + u128::from(digit - b'0');
+    }
+    Some((Decimal { mantissa, scale: 10u128.pow(fraction.len() as u32) }, unit))
+}
+
+fn count_suffix(suffix: &str) -> Option<u128> {
+    match suffix {
+        "" => Some(1),
+        "k" | "K" => Some(1_000),
+        "m" | "M" => Some(1_000_000),
+        "g" | "G" => Some(1_000_000_000),
+        _ => None,
+    }
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_exact_and_read_back_as_written() {
+        for (text, ns) in [
+            ("10s", 10 * NANOS_PER_S),
+            ("1.5s", 1_500_000_000),
+            ("250ms", 250_000_000),
+            ("2m", 120 * NANOS_PER_S),
+            ("1h", 3_600 * NANOS_PER_S),
+            ("20us", 20_000),
+            ("7ns", 7),
+            ("0", 0),
+            ("0.000000001s", 1),
+        ] {
+            let parsed = Nanos::parse(text).expect(text);
+            assert_eq!(parsed, Nanos(ns), "{text}");
+            assert_eq!(Nanos::parse(&parsed.to_string()), Ok(parsed), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_without_sense_is_refused_with_a_remedy() {
+        for (text, part) in [
+            ("10", "write 10s"),
+            ("", "no duration"),
+            ("s", "no duration"),
+            ("-1s", "no duration"),
+            ("1.2.3s", "no duration"),
+            ("5d", "no unit of time"),
+            ("0.5ns", "too long"),
+            ("999999999999h", "too long"),
+        ] {
+            let error = Nanos::parse(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn rates_are_fractions_in_lowest_terms() {
+        for (text, num, den) in [
+            ("1000", 1000, 1),
+            ("10k", 10_000, 1),
+            ("0.5", 1, 2),
+            ("600/m", 10, 1),
+            ("1/h", 1, 3600),
+            ("1.5M/s", 1_500_000, 1),
+        ] {
+            assert_eq!(Rate::parse(text), Ok(Rate { num, den }), "{text}");
+        }
+        for text in ["0", "0.0", "-5", "", "fast", "5/d", "1e3"] {
+            assert!(Rate::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_take_suffixes_and_stop_at_two_to_the_fifty_third() {
+        assert_eq!(parse_count("1000"), Ok(1000));
+        assert_eq!(parse_count("10k"), Ok(10_000));
+        assert_eq!(parse_count("1.5M"), Ok(1_500_000));
+        assert_eq!(parse_count("9007199254740992"), Ok(COUNT_MAX));
+        for text in ["9007199254740993", "1.5", "-1", "", "ten", "0x10"] {
+            assert!(parse_count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn tables_show_three_or_four_digits() {
+        assert_eq!(format_us(0.0), "0.00us");
+        assert_eq!(format_us(41.25), "41.2us");
+        assert_eq!(format_us(1_234.0), "1.23ms");
+        assert_eq!(format_us(2_500_000.0), "2.50s");
+        assert_eq!(format_bytes(512.0), "512B");
+        assert_eq!(format_bytes(1536.0), "1.50KiB");
+    }
+}
