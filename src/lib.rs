@@ -6,6 +6,8 @@
 
 pub mod clock;
 pub mod net;
+pub mod plan;
+pub mod record;
 pub mod target;
 pub mod units;
 pub mod wire;

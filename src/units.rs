@@ -90,7 +90,7 @@ impl fmt::Display for Nanos {
 pub struct Rate {
     /// Events in `den` seconds; 1 to 2^53.
     pub num: u64,
-    /// Seconds; 1 to 2^53.
+    /// Seconds; 1 to 2^40, so that request number times period stays exact in 128 bits.
     pub den: u64,
 }
 
@@ -118,8 +118,8 @@ impl Rate {
             return Err(format!("\"{text}\" is 0; the rate must be above 0 (leave it out for a closed load)"));
         }
         let divisor = gcd(num, den);
-        let fits = |value: u128| u64::try_from(value / divisor).ok().filter(|&v| v <= COUNT_MAX);
-        match (fits(num), fits(den)) {
+        let fits = |value: u128, most: u64| u64::try_from(value / divisor).ok().filter(|&v| v <= most);
+        match (fits(num, COUNT_MAX), fits(den, 1 << 40)) {
             (Some(num), Some(den)) => Ok(Self { num, den }),
             _ => Err(format!("\"{text}\" is out of range or has too many digits")),
         }

@@ -1,0 +1,72 @@
+//! What the user said: every field optional, as typed, nothing resolved.
+
+/// The bytes of an input, with the name by which its errors call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// `urls.txt`, or `standard input`.
+    pub name: String,
+    /// Its whole content.
+    pub content: Vec<u8>,
+}
+
+/// A `-H` argument, or a line of the file that `-H @FILE` named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawHeader {
+    /// `Name: value`, `Name:`, or `Name;`.
+    pub text: String,
+    /// From a file: its value is never shown.
+    pub secret: bool,
+}
+
+/// The options of one load run, unchecked; files are read already, so that the rest is pure.
+#[derive(Clone, Debug, Default)]
+pub struct RawPlan {
+    /// Positional URLs.
+    pub urls: Vec<String>,
+    /// `-i`.
+    pub input: Option<Input>,
+    /// `--once`.
+    pub once: bool,
+    /// `-c`.
+    pub connections: Option<String>,
+    /// `-t`.
+    pub threads: Option<String>,
+    /// `--cores`.
+    pub cores: Option<String>,
+    /// `-d`.
+    pub duration: Option<String>,
+    /// `-n`.
+    pub requests: Option<String>,
+    /// `-R`.
+    pub rate: Option<String>,
+    /// `--arrivals`.
+    pub arrivals: Option<super::Arrivals>,
+    /// `-X`.
+    pub method: Option<String>,
+    /// `-H`, in order.
+    pub headers: Vec<RawHeader>,
+    /// `-b`.
+    pub body: Option<Vec<u8>>,
+    /// `--seed`.
+    pub seed: Option<u64>,
+    /// `--warmup`.
+    pub warmup: Option<String>,
+    /// `--drain`.
+    pub drain: Option<String>,
+    /// `--timeout`.
+    pub timeout: Option<String>,
+    /// `--connect-timeout`.
+    pub connect_timeout: Option<String>,
+    /// `--read-timeout`.
+    pub read_timeout: Option<String>,
+    /// `--deadline`.
+    pub deadline: Option<String>,
+    /// `--keep-alive`.
+    pub keep_alive: Option<bool>,
+    /// `--start-anyway`.
+    pub start_anyway: bool,
+    /// The command line, secrets masked; for the report.
+    pub argv: Vec<String>,
+    /// The target was started by this very process.
+    pub embedded_target: bool,
+}

@@ -1,0 +1,241 @@
+//! Request templates: everything of a request but its target, checked once and rendered once.
+//!
+//! Header lines keep the case and the order in which they were typed (contract section 5).
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::origin::Site;
+
+/// One header as it goes on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// A token, in the case in which it was typed.
+    pub name: String,
+    /// May be empty; holds no CR, LF or NUL.
+    pub value: String,
+    /// From a file: never shown, whatever its name.
+    pub secret: bool,
+}
+
+/// What `-H` asks of a request's headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// `Name: value` or `Name;` (empty): adds, or replaces a default.
+    Set(Header),
+    /// `Name:` leaves a default out.
+    Remove(String),
+}
+
+/// A request but for its target: shared by all lines of one site and method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Index into the plan's origins.
+    pub origin: u32,
+    /// A token.
+    pub method: String,
+    /// Rendered header lines, each with its CRLF, without the empty line that ends the head.
+    pub header_lines: String,
+    /// RFC 9110 section 9.2.2: may be sent again after a dead connection.
+    pub idempotent: bool,
+}
+
+/// What all templates of a plan have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Common {
+    /// `-H`, in order.
+    pub edits: Vec<HeaderEdit>,
+    /// Length of the request body, `None` without one.
+    pub body_bytes: Option<u64>,
+    /// False sends `Connection: close`.
+    pub keep_alive: bool,
+}
+
+impl Template {
+    /// The template of `method` for `site`, whose origin has the index `origin`.
+    pub fn new(common: &Common, origin: u32, site: &Site, method: &str) -> Self {
+        let mut header_lines = String::new();
+        for header in headers(common, site, method) {
+            // Writing to a string cannot fail.
+            let _ = write!(header_lines, "{}: {}\r\n", header.name, header.value);
+        }
+        let idempotent = matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE");
+        Self { origin, method: method.to_owned(), header_lines, idempotent }
+    }
+}
+
+/// The headers of a request in the order in which they are sent: defaults that nobody replaced, then those typed.
+pub fn headers(common: &Common, site: &Site, method: &str) -> Vec<Header> {
+    let plain = |name: &str, value: String| Header { name: name.to_owned(), value, secret: false };
+    let mut all = vec![
+        plain("Host", site.origin.authority()),
+        plain("User-Agent", concat!("ringload/", env!("CARGO_PKG_VERSION")).to_owned()),
+        plain("Accept", "*/*".to_owned()),
+    ];
+    if let Some(userinfo) = &site.userinfo {
+        let credentials = if userinfo.contains(':') { userinfo.clone() } else { format!("{userinfo}:") };
+        let value = format!("Basic {}", BASE64_STANDARD.encode(credentials));
+        all.push(Header { name: "Authorization".to_owned(), value, secret: true });
+    }
+    match common.body_bytes {
+        Some(bytes) => all.push(plain("Content-Length", bytes.to_string())),
+        None if matches!(method, "POST" | "PUT" | "PATCH") => all.push(plain("Content-Length", "0".to_owned())),
+        None => {}
+    }
+    if !common.keep_alive {
+        all.push(plain("Connection", "close".to_owned()));
+    }
+    let edited = |default: &Header| {
+        common.edits.iter().any(|edit| match edit {
+            HeaderEdit::Set(header) => header.name.eq_ignore_ascii_case(&default.name),
+            HeaderEdit::Remove(name) => name.eq_ignore_ascii_case(&default.name),
+        })
+    };
+    all.retain(|header| !edited(header));
+    all.extend(common.edits.iter().filter_map(|edit| match edit {
+        HeaderEdit::Set(header) => Some(header.clone()),
+        HeaderEdit::Remove(_) => None,
+    }));
+    all
+}
+
+/// Reads one `-H` argument or one line of a header file.
+///
+/// # Errors
+/// What is wrong and the remedy.
+pub fn parse_header(text: &str, secret: bool) -> Result<HeaderEdit, String> {
+    if let Some(bad) = text.chars().find(|c| matches!(c, '\r' | '\n' | '\0')) {
+        return Err(format!("a header must not hold {bad:?}; give each header its own -H"));
+    }
+    let (name, value) = match text.split_once(':') {
+        Some((name, value)) => (name, Some(value.trim())),
+        None => match text.strip_suffix(';') {
+            Some(name) => (name, None),
+            None => return Err("a header needs a colon; write 'Name: value' (or 'Name;' for an empty one)".into()),
+        },
+    };
+    if !is_token(name) {
+        return Err(format!("\"{name}\" is no header name; use letters, digits and -"));
+    }
+    if name.eq_ignore_ascii_case("transfer-encoding") {
+        return Err("bodies are sent with Content-Length; leave Transfer-Encoding out".into());
+    }
+    Ok(match value {
+        Some("") => HeaderEdit::Remove(name.to_owned()),
+        Some(value) => HeaderEdit::Set(Header { name: name.to_owned(), value: value.to_owned(), secret }),
+        None => HeaderEdit::Set(Header { name: name.to_owned(), value: String::new(), secret }),
+    })
+}
+
+/// Whether `text` is a token: a method or a header name (RFC 9110 section 5.6.2).
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// Whether a header's value is a secret by its name (contract section 5).
+pub fn is_secret_header(name: &str) -> bool {
+    ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"]
+        .iter()
+        .any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::super::origin::parse_site;
+    use super::*;
+
+    fn check(edits: &[&str], body_bytes: Option<u64>, keep_alive: bool, method: &str, expect: Expect) {
+        let edits = edits.iter().map(|text| parse_header(text, false).expect(text)).collect();
+        let common = Common { edits, body_bytes, keep_alive };
+        let site = parse_site("http://host:8080").expect("a site");
+        let template = Template::new(&common, 0, &site, method);
+        expect.assert_eq(&template.header_lines.replace("\r\n", "\n").replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+    }
+
+    #[test]
+    fn defaults_are_host_user_agent_accept() {
+        check(
+            &[],
+            None,
+            true,
+            "GET",
+            expect![[r#"
+            Host: host:8080
+            User-Agent: ringload/VERSION
+            Accept: */*
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_post_without_body_says_so_and_a_body_adds_its_length_only() {
+        check(
+            &["Accept:"],
+            None,
+            false,
+            "POST",
+            expect![[r#"
+            Host: host:8080
+            User-Agent: ringload/VERSION
+            Content-Length: 0
+            Connection: close
+        "#]],
+        );
+        check(
+            &["Accept:", "user-agent:"],
+            Some(5),
+            true,
+            "POST",
+            expect![[r#"
+            Host: host:8080
+            Content-Length: 5
+        "#]],
+        );
+    }
+
+    #[test]
+    fn typed_headers_keep_case_and_order_and_replace_defaults() {
+        check(
+            &["x-B: 2", "X-a:1", "host: other", "X-a: 3", "X-Empty;", "Accept:"],
+            None,
+            true,
+            "GET",
+            expect![[r#"
+            User-Agent: ringload/VERSION
+            x-B: 2
+            X-a: 1
+            host: other
+            X-a: 3
+            X-Empty: 
+        "#]],
+        );
+    }
+
+    #[test]
+    fn userinfo_becomes_basic_credentials() {
+        let site = parse_site("http://me:pw@host").expect("a site");
+        let common = Common { keep_alive: true, ..Common::default() };
+        let header =
+            headers(&common, &site, "GET").into_iter().find(|h| h.name == "Authorization").expect("credentials");
+        assert_eq!((header.value.as_str(), header.secret), ("Basic bWU6cHc=", true));
+    }
+
+    #[test]
+    fn a_bad_header_is_refused() {
+        for (text, part) in [
+            ("NoColon", "needs a colon"),
+            ("A b: c", "no header name"),
+            (": c", "no header name"),
+            ("A: b\r\nX: y", "must not hold"),
+            ("A: b\0", "must not hold"),
+            ("transfer-encoding: chunked", "Content-Length"),
+        ] {
+            let error = parse_header(text, false).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! From what the user said to a plan: defaults applied, limits checked, each refusal naming its option.
+
+use bytes::Bytes;
+
+use super::error::PlanError;
+use super::raw::RawPlan;
+use super::request::{Common, is_token, parse_header};
+use super::schedule::Arrivals;
+use super::shard::Machine;
+use super::urlset::Builder;
+use super::{End, Load, Plan, Timeouts, UrlSet};
+use crate::units::{Nanos, Rate, parse_count};
+
+/// Connections without `-c`.
+const CONNECTIONS: u32 = 64;
+/// More would need more local ports than one address has, four times over.
+const CONNECTIONS_MAX: u64 = 262_144;
+
+/// Turns what the user said into a plan for this machine.
+///
+/// # Errors
+/// The first option or line that makes no sense, with the remedy.
+pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
+    let common = common(raw)?;
+    let method = method(raw)?;
+    let urls = urls(raw, &common, &method)?;
+    let end = end(raw, &urls)?;
+    let load = load(raw)?;
+    let asked = connections(raw)?;
+    let connections = u64::from(asked).min(end.requests.unwrap_or(u64::MAX)) as u32;
+    let cores = cores(raw, machine, asked, connections)?;
+    let warmup = duration(&raw.warmup, "--warmup")?.unwrap_or(Nanos::ZERO);
+    if end.once && warmup > Nanos::ZERO {
+        return Err(PlanError::new("--warmup", "does not go with --once: a warm-up would use up lines; leave one out"));
+    }
+    Ok(Plan {
+        urls,
+        common,
+        body: raw.body.clone().map(Bytes::from),
+        load,
+        end,
+        connections,
+        cores,
+        seed: raw.seed.unwrap_or(0),
+        warmup,
+        drain: duration(&raw.drain, "--drain")?.unwrap_or(Nanos::from_secs(2)),
+        timeouts: timeouts(raw)?,
+        keep_alive: raw.keep_alive.unwrap_or(true),
+        start_anyway: raw.start_anyway,
+        argv: raw.argv.clone(),
+        embedded_target: raw.embedded_target,
+    })
+}
+
+fn common(raw: &RawPlan) -> Result<Common, PlanError> {
+    let mut edits = Vec::with_capacity(raw.headers.len());
+    for header in &raw.headers {
+        // A bad secret must not end up in a terminal or a log either: its text is never quoted here.
+        edits.push(parse_header(&header.text, header.secret).map_err(|problem| PlanError::new("-H", problem))?);
+    }
+    let body_bytes = raw.body.as_ref().map(|body| body.len() as u64);
+    Ok(Common { edits, body_bytes, keep_alive: raw.keep_alive.unwrap_or(true) })
+}
+
+fn method(raw: &RawPlan) -> Result<String, PlanError> {
+    let default = if raw.body.is_some() { "POST" } else { "GET" };
+    let method = raw.method.as_deref().unwrap_or(default);
+    match method {
+        "CONNECT" => {
+            Err(PlanError::new("-X CONNECT", "asks for a tunnel, which a load cannot use; choose another method"))
+        }
+        _ if is_token(method) => Ok(method.to_owned()),
+        _ => Err(PlanError::new(format!("-X {method:?}"), "is no method; use GET, POST, …")),
+    }
+}
+
+fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<UrlSet, PlanError> {
+    let mut builder = Builder::new(common, method);
+    for url in &raw.urls {
+        builder.push(None, url).map_err(|problem| PlanError::new("URL", problem))?;
+    }
+    if let Some(input) = &raw.input {
+        builder.push_file(&input.name, &input.content)?;
+    }
+    let urls = builder.finish();
+    if urls.is_empty() {
+        return Err(PlanError::new("URL", "nothing to ask for; give a URL or -i FILE"));
+    }
+    Ok(urls)
+}
+
+fn end(raw: &RawPlan, urls: &UrlSet) -> Result<End, PlanError> {
+    let duration = duration(&raw.duration, "-d")?;
+    if duration == Some(Nanos::ZERO) {
+        return Err(PlanError::new("-d 0", "a run must last; write e.g. -d 10s"));
+    }
+    let requests = count(&raw.requests, "-n")?;
+    let once_requests = raw.once.then(|| urls.len());
+    if raw.once && requests.is_some() {
+        return Err(PlanError::new("--once", "sends each line once and -n a number; give one of them"));
+    }
+    let requests = requests.or(once_requests);
+    let default = requests.is_none().then_some(Nanos::from_secs(10));
+    Ok(End { duration: duration.or(default), requests, once: raw.once })
+}
+
+fn load(raw: &RawPlan) -> Result<Load, PlanError> {
+    match &raw.rate {
+        None if raw.arrivals.is_some() => {
+            Err(PlanError::new("--arrivals", "spaces an open load; add -R RATE, or leave it out"))
+        }
+        None => Ok(Load::Closed),
+        Some(text) => {
+            let rate = Rate::parse(text).map_err(|problem| PlanError::new("-R", problem))?;
+            Ok(Load::Open { rate, arrivals: raw.arrivals.unwrap_or(Arrivals::Uniform) })
+        }
+    }
+}
+
+fn connections(raw: &RawPlan) -> Result<u32, PlanError> {
+    let Some(connections) = count(&raw.connections, "-c")? else {
+        return Ok(CONNECTIONS);
+    };
+    if connections > CONNECTIONS_MAX {
+        return Err(PlanError::new(
+            format!("-c {connections}"),
+            format!("is more than one machine opens; the limit is {CONNECTIONS_MAX}"),
+        ));
+    }
+    Ok(connections as u32)
+}
+
+fn cores(raw: &RawPlan, machine: &Machine, asked: u32, connections: u32) -> Result<Vec<usize>, PlanError> {
+    let allowed: Vec<usize> = machine.cpus.iter().map(|cpu| cpu.id).collect();
+    let chosen = raw.cores.as_deref().map(|text| core_list(text, &allowed)).transpose()?;
+    let available = chosen.as_ref().map_or(allowed.len(), Vec::len);
+    let threads = match &raw.threads {
+        Some(text) => Some(threads(text, asked, available)?),
+        None => None,
+    };
+    let quota = if chosen.is_some() { available } else { machine.quota.unwrap_or(available) };
+    let count = threads.unwrap_or_else(|| available.min(quota)).min(connections as usize);
+    Ok(match chosen {
+        Some(chosen) => chosen[..count].to_vec(),
+        None => machine.spread(count),
+    })
+}
+
+fn threads(text: &str, connections: u32, available: usize) -> Result<usize, PlanError> {
+    let threads: usize = text.parse().map_err(|_| {
+        let problem = match Nanos::parse(text) {
+            Ok(_) => "-t is threads; did you mean -d?".to_owned(),
+            Err(_) => "is no number of threads; write e.g. -t 2".to_owned(),
+        };
+        PlanError::new(format!("-t {text}"), problem)
+    })?;
+    let problem = match threads {
+        0 => "at least one thread is needed; leave -t out for one a core".to_owned(),
+        _ if threads > connections as usize => {
+            format!("more threads than connections (-c {connections}); lower -t or raise -c")
+        }
+        _ if threads > available => format!("more threads than the {available} allowed cores; lower -t"),
+        _ => return Ok(threads),
+    };
+    Err(PlanError::new(format!("-t {text}"), problem))
+}
+
+/// Reads `0,2-3` into CPU numbers, each of them among `allowed`.
+fn core_list(text: &str, allowed: &[usize]) -> Result<Vec<usize>, PlanError> {
+    let bad = |problem: String| PlanError::new(format!("--cores {text}"), problem);
+    let syntax = || bad("is no list of cores; write e.g. 0,2-3".into());
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.parse().map_err(|_| syntax())?, last.parse().map_err(|_| syntax())?);
+        if first > last || last > 65_535 {
+            return Err(syntax());
+        }
+        cores.extend(first..=last);
+    }
+    if let Some(outside) = cores.iter().find(|core| !allowed.contains(core)) {
+        return Err(bad(format!("core {outside} is outside the allowed set {allowed:?}")));
+    }
+    let mut unique = cores.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    if unique.len() != cores.len() {
+        return Err(bad("names a core twice".into()));
+    }
+    Ok(cores)
+}
+
+fn timeouts(raw: &RawPlan) -> Result<Timeouts, PlanError> {
+    let limit = |text: &Option<String>, option: &str| match duration(text, option)? {
+        Some(Nanos::ZERO) => {
+            Err(PlanError::new(format!("{option} 0"), "every request would fail; write e.g. 5s, or leave it out"))
+        }
+        limit => Ok(limit),
+    };
+    Ok(Timeouts {
+        request: limit(&raw.timeout, "--timeout")?.unwrap_or(Nanos::from_secs(10)),
+        connect: limit(&raw.connect_timeout, "--connect-timeout")?.unwrap_or(Nanos::from_secs(5)),
+        read: limit(&raw.read_timeout, "--read-timeout")?,
+        deadline: limit(&raw.deadline, "--deadline")?,
+    })
+}
+
+fn duration(text: &Option<String>, option: &str) -> Result<Option<Nanos>, PlanError> {
+    text.as_deref().map(Nanos::parse).transpose().map_err(|problem| PlanError::new(option, problem))
+}
+
+fn count(text: &Option<String>, option: &str) -> Result<Option<u64>, PlanError> {
+    let count = text.as_deref().map(parse_count).transpose().map_err(|problem| PlanError::new(option, problem))?;
+    match count {
+        Some(0) => Err(PlanError::new(format!("{option} 0"), "must be at least 1")),
+        count => Ok(count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::raw::{Input, RawHeader};
+    use super::super::shard::{Cpu, shards};
+    use super::*;
+
+    fn machine(cpus: usize) -> Machine {
+        Machine { cpus: (0..cpus).map(|id| Cpu { id, core: id }).collect(), quota: None }
+    }
+
+    fn raw() -> RawPlan {
+        RawPlan { urls: vec!["http://127.0.0.1:8080/".into()], ..RawPlan::default() }
+    }
+
+    fn set(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[track_caller]
+    fn refused(raw: &RawPlan, subject: &str, part: &str) {
+        let error = validate(raw, &machine(4)).expect_err(part);
+        assert!(error.subject.contains(subject) && error.problem.contains(part), "{error}");
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_manual() {
+        let plan = validate(&raw(), &machine(4)).expect("a plan");
+        assert_eq!((plan.connections, plan.cores.as_slice()), (64, &[0, 1, 2, 3][..]));
+        assert_eq!(plan.load, Load::Closed);
+        assert_eq!(plan.end, End { duration: Some(Nanos::from_secs(10)), requests: None, once: false });
+        assert_eq!((plan.drain, plan.warmup, plan.seed, plan.keep_alive), (Nanos::from_secs(2), Nanos::ZERO, 0, true));
+        assert_eq!(plan.timeouts.request, Nanos::from_secs(10));
+        assert_eq!(plan.timeouts.connect, Nanos::from_secs(5));
+        assert_eq!((plan.timeouts.read, plan.timeouts.deadline), (None, None));
+    }
+
+    #[test]
+    fn a_number_of_requests_has_no_time_limit_and_opens_no_more_connections_than_requests() {
+        let plan = validate(&RawPlan { requests: set("10"), ..raw() }, &machine(4)).expect("a plan");
+        assert_eq!((plan.end.duration, plan.end.requests, plan.connections), (None, Some(10), 10));
+        let parts = shards(&plan);
+        assert_eq!(parts.iter().map(|shard| shard.requests.unwrap()).sum::<u64>(), 10);
+        let one = validate(&RawPlan { requests: set("1"), ..raw() }, &machine(4)).expect("a plan");
+        assert_eq!(shards(&one).len(), 1);
+    }
+
+    #[test]
+    fn threads_default_to_cores_quota_and_connections() {
+        let limited = Machine { quota: Some(2), ..machine(4) };
+        assert_eq!(validate(&raw(), &limited).expect("a plan").cores.len(), 2);
+        let few = RawPlan { connections: set("3"), ..raw() };
+        assert_eq!(validate(&few, &machine(4)).expect("a plan").cores.len(), 3);
+        let chosen = RawPlan { cores: set("3,0-1"), ..raw() };
+        assert_eq!(validate(&chosen, &machine(4)).expect("a plan").cores, [3, 0, 1]);
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_the_option_s_name() {
+        refused(&RawPlan { threads: set("30s"), ..raw() }, "-t 30s", "did you mean -d?");
+        refused(&RawPlan { threads: set("0"), ..raw() }, "-t 0", "at least one");
+        refused(&RawPlan { threads: set("5"), ..raw() }, "-t 5", "allowed cores");
+        refused(&RawPlan { threads: set("3"), connections: set("2"), ..raw() }, "-t 3", "than connections");
+        refused(&RawPlan { threads: set("many"), ..raw() }, "-t many", "no number");
+        refused(&RawPlan { cores: set("0,9"), ..raw() }, "--cores", "outside the allowed set");
+        refused(&RawPlan { cores: set("1,1"), ..raw() }, "--cores", "twice");
+        refused(&RawPlan { cores: set("3-1"), ..raw() }, "--cores", "no list");
+        refused(&RawPlan { rate: set("0"), ..raw() }, "-R", "above 0");
+        refused(&RawPlan { rate: set("-1"), ..raw() }, "-R", "above 0");
+        refused(&RawPlan { arrivals: Some(Arrivals::Poisson), ..raw() }, "--arrivals", "-R");
+        refused(&RawPlan { duration: set("0"), ..raw() }, "-d 0", "must last");
+        refused(&RawPlan { duration: set("0s"), ..raw() }, "-d 0", "must last");
+        refused(&RawPlan { duration: set("soon"), ..raw() }, "-d", "no duration");
+        refused(&RawPlan { connections: set("0"), ..raw() }, "-c 0", "at least 1");
+        refused(&RawPlan { connections: set("1M"), ..raw() }, "-c 1000000", "the limit is");
+        refused(&RawPlan { requests: set("9007199254740993"), ..raw() }, "-n", "2^53");
+        refused(&RawPlan { timeout: set("0s"), ..raw() }, "--timeout 0", "every request");
+        refused(&RawPlan { method: set("G T"), ..raw() }, "-X", "no method");
+        refused(&RawPlan { method: set("CONNECT"), ..raw() }, "-X", "tunnel");
+        refused(&RawPlan { once: true, warmup: set("1s"), ..raw() }, "--warmup", "--once");
+        refused(&RawPlan { once: true, requests: set("5"), ..raw() }, "--once", "-n");
+        refused(&RawPlan::default(), "URL", "nothing to ask for");
+        let header = RawHeader { text: "nocolon".into(), secret: false };
+        refused(&RawPlan { headers: vec![header], ..raw() }, "-H", "colon");
+        let input = Input { name: "urls.txt".into(), content: b"x".to_vec() };
+        refused(&RawPlan { input: Some(input), ..raw() }, "urls.txt line 1", "no scheme");
+    }
+}

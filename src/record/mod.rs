@@ -1,0 +1,58 @@
+//! What was measured: plain data, added up and never derived. Pure: instants are arguments.
+
+pub mod environment;
+pub mod histogram;
+pub mod merge;
+pub mod outcome;
+pub mod tally;
+pub mod timeline;
+
+pub use environment::Environment;
+pub use histogram::Histogram;
+pub use merge::merge;
+pub use outcome::{Failure, Outcome, Stamps};
+pub use tally::Tally;
+pub use timeline::{Interval, Point};
+
+use crate::plan::Shard;
+use crate::units::Nanos;
+
+/// What one shard hands over when it ends.
+#[derive(Clone, Debug)]
+pub struct ShardRecord {
+    /// Which one.
+    pub shard: Shard,
+    /// Its counts and histograms.
+    pub tally: Tally,
+    /// Its last completion, since T0.
+    pub last_done: Nanos,
+    /// CPU time of its thread from T0 to its end.
+    pub cpu: Nanos,
+    /// Ring set-up flags in use.
+    pub ring_flags: &'static [&'static str],
+    /// Why its worker died before the end; its counts are what it had recorded until then.
+    pub lost: Option<String>,
+}
+
+/// A finished run, merged.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// Sums over all shards.
+    pub total: Tally,
+    /// The shards, by index.
+    pub shards: Vec<ShardRecord>,
+    /// Second by second.
+    pub timeline: Vec<Point>,
+    /// T0 to the end of sending; to the last completion where a number of requests ended it. Above 0.
+    pub window: Nanos,
+    /// A signal ended it.
+    pub interrupted: bool,
+    /// T0 since the Unix epoch.
+    pub t0_unix: Nanos,
+    /// Where it was measured.
+    pub environment: Environment,
+    /// `io_uring`.
+    pub driver: &'static str,
+    /// Addresses that the origins resolved to, by origin; empty where the name has none.
+    pub addresses: Vec<Vec<std::net::SocketAddr>>,
+}

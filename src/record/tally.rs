@@ -1,0 +1,238 @@
+//! What is counted of requests, by shard and, added up, in total. Allocated before the start; recording allocates nothing.
+
+use super::histogram::Histogram;
+use super::outcome::{Failure, Outcome, Stamps};
+use crate::units::Nanos;
+
+/// Requests by class; `intended = ok + http_error + failed + unsent + in_flight_at_end` once a run has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Fell due in [T0, end).
+    pub intended: u64,
+    /// First byte handed to the ring; subset of `intended`.
+    pub sent: u64,
+    /// Answered below 400; subset of `sent`.
+    pub ok: u64,
+    /// Answered with 400 or above; subset of `sent`.
+    pub http_error: u64,
+    /// Ended without a whole answer, sent or not.
+    pub failed: u64,
+    /// Due and never taken up before the end.
+    pub unsent: u64,
+    /// Taken up and without an end when the drain ended.
+    pub in_flight_at_end: u64,
+    /// Requests sent a second time because the pooled connection was dead; no tickets of their own.
+    pub redials: u64,
+    /// Connections opened, those before T0 included.
+    pub connections_opened: u64,
+    /// Those of them opened before T0.
+    pub connections_opened_before_t0: u64,
+}
+
+/// Requests before T0; counted nowhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Warmup {
+    /// Answered or failed.
+    pub requests: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
+/// HTTP bytes with heads, above TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Received.
+    pub received: u64,
+    /// Sent.
+    pub sent: u64,
+}
+
+/// The histograms of the contract.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latencies {
+    /// done − intended of all that was answered or waited; the unanswered with the time waited so far.
+    pub response: Histogram,
+    /// done − intended of ok.
+    pub response_ok: Histogram,
+    /// done − sent of ok and http_error.
+    pub service: Histogram,
+    /// ready − intended of sent.
+    pub pool_lag: Histogram,
+    /// sent − ready of sent.
+    pub client_lag: Histogram,
+    /// Send completion seen − sent.
+    pub submit_lag: Histogram,
+    /// First byte − sent of ok and http_error.
+    pub first_byte: Histogram,
+    /// Opening a connection.
+    pub connect: Histogram,
+}
+
+/// Response times that are only lower bounds: timeouts, and what had no end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Censored {
+    /// How many; subset of `response`.
+    pub count: u64,
+    /// The shortest of them; quantiles from there on are lower bounds.
+    pub least: Option<Nanos>,
+}
+
+/// Everything that is counted of requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tally {
+    /// By class.
+    pub counts: Counts,
+    /// By kind, in the order of [`Failure::ALL`]; sums to `counts.failed`.
+    pub failures: [u64; Failure::ALL.len()],
+    /// Answers by status code, 0 to 999; sums to `ok + http_error`.
+    pub status: Vec<u64>,
+    /// Bytes on the wire.
+    pub traffic: Traffic,
+    /// Before T0.
+    pub warmup: Warmup,
+    /// Times.
+    pub latencies: Latencies,
+    /// Which of `latencies.response` are lower bounds.
+    pub censored: Censored,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            counts: Counts::default(),
+            failures: [0; Failure::ALL.len()],
+            status: vec![0; 1000],
+            traffic: Traffic::default(),
+            warmup: Warmup::default(),
+            latencies: Latencies::default(),
+            censored: Censored::default(),
+        }
+    }
+}
+
+impl Tally {
+    /// Counts a request that was taken up and came to `outcome`.
+    pub fn record(&mut self, outcome: Outcome, stamps: &Stamps) {
+        self.record_lags(stamps);
+        let response = Nanos(stamps.done.0 - stamps.intended.0);
+        match outcome {
+            Outcome::Answered(status) => self.record_answer(status, response, stamps),
+            Outcome::Failed(failure) => {
+                self.counts.failed += 1;
+                self.failures[failure as usize] += 1;
+                if failure.waited() {
+                    self.record_censored(response, 1);
+                }
+            }
+            Outcome::InFlightAtEnd => {
+                self.counts.in_flight_at_end += 1;
+                self.record_censored(response, 1);
+            }
+        }
+    }
+
+    /// Counts `n` requests that fell due and were never taken up, each having waited at least `waited` at the end.
+    pub fn record_unsent(&mut self, waited: Nanos, n: u64) {
+        self.counts.unsent += n;
+        self.record_censored(waited, n);
+    }
+
+    /// Adds another tally: counts sum, histograms add bucket for bucket.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        for (sum, &part) in self.failures.iter_mut().zip(&other.failures) {
+            *sum += part;
+        }
+        for (sum, &part) in self.status.iter_mut().zip(&other.status) {
+            *sum += part;
+        }
+        self.traffic.received += other.traffic.received;
+        self.traffic.sent += other.traffic.sent;
+        self.warmup.requests += other.warmup.requests;
+        self.warmup.failed += other.warmup.failed;
+        self.latencies.add(&other.latencies);
+        self.censored.count += other.censored.count;
+        self.censored.least = [self.censored.least, other.censored.least].into_iter().flatten().min();
+    }
+
+    /// Holds the accounting identity of the contract and what must follow from it.
+    ///
+    /// # Panics
+    /// Where a request was lost or counted twice: a bug, and a wrong measuring tool must stop.
+    pub fn assert_adds_up(&self) {
+        let counts = &self.counts;
+        let ended = counts.ok + counts.http_error + counts.failed + counts.unsent + counts.in_flight_at_end;
+        assert_eq!(counts.intended, ended, "every intended request is in exactly one class: {counts:?}");
+        assert_eq!(counts.failed, self.failures.iter().sum::<u64>(), "failures by kind sum to failed");
+        let answered = counts.ok + counts.http_error;
+        assert_eq!(answered, self.status.iter().sum::<u64>(), "answers by status sum to ok + http_error");
+        assert!(counts.intended >= counts.sent && counts.sent >= answered, "intended ≥ sent ≥ answered: {counts:?}");
+        let waited: u64 =
+            Failure::ALL.iter().filter(|kind| kind.waited()).map(|&kind| self.failures[kind as usize]).sum();
+        let censored = waited + counts.in_flight_at_end + counts.unsent;
+        assert_eq!(self.censored.count, censored, "every unanswered wait is a lower bound");
+        assert_eq!(self.latencies.response.count(), answered + censored, "response holds what was answered or waited");
+        assert_eq!(self.latencies.response_ok.count(), counts.ok);
+        assert_eq!(self.latencies.service.count(), answered);
+        assert_eq!(self.latencies.pool_lag.count(), counts.sent);
+        assert_eq!(self.latencies.client_lag.count(), counts.sent);
+    }
+
+    fn record_lags(&mut self, stamps: &Stamps) {
+        let Some(sent) = stamps.sent else { return };
+        self.counts.sent += 1;
+        self.latencies.pool_lag.record(Nanos(stamps.ready.0 - stamps.intended.0));
+        self.latencies.client_lag.record(Nanos(sent.0 - stamps.ready.0));
+        if let Some(submitted) = stamps.submitted {
+            self.latencies.submit_lag.record(Nanos(submitted.0 - sent.0));
+        }
+    }
+
+    fn record_answer(&mut self, status: u16, response: Nanos, stamps: &Stamps) {
+        let sent = stamps.sent.expect("an answer follows a request");
+        self.status[usize::from(status)] += 1;
+        self.latencies.response.record(response);
+        self.latencies.service.record(Nanos(stamps.done.0 - sent.0));
+        self.latencies.first_byte.record(Nanos(stamps.first_byte.unwrap_or(stamps.done).0 - sent.0));
+        if status < 400 {
+            self.counts.ok += 1;
+            self.latencies.response_ok.record(response);
+        } else {
+            self.counts.http_error += 1;
+        }
+    }
+
+    fn record_censored(&mut self, waited: Nanos, n: u64) {
+        self.latencies.response.record_n(waited, n);
+        self.censored.count += n;
+        self.censored.least = Some(self.censored.least.map_or(waited, |least| least.min(waited)));
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.intended += other.intended;
+        self.sent += other.sent;
+        self.ok += other.ok;
+        self.http_error += other.http_error;
+        self.failed += other.failed;
+        self.unsent += other.unsent;
+        self.in_flight_at_end += other.in_flight_at_end;
+        self.redials += other.redials;
+        self.connections_opened += other.connections_opened;
+        self.connections_opened_before_t0 += other.connections_opened_before_t0;
+    }
+}
+
+impl Latencies {
+    fn add(&mut self, other: &Self) {
+        self.response.add(&other.response);
+        self.response_ok.add(&other.response_ok);
+        self.service.add(&other.service);
+        self.pool_lag.add(&other.pool_lag);
+        self.client_lag.add(&other.client_lag);
+        self.submit_lag.add(&other.submit_lag);
+        self.first_byte.add(&other.first_byte);
+        self.connect.add(&other.connect);
+    }
+}
