@@ -70,6 +70,17 @@ impl Schedule {
             Self::Poisson(poisson) => poisson.due_before(elapsed),
         }
     }
+
+    /// Intended start of the ticket after the first `due`, which must be what [`Schedule::due_before`] said last.
+    pub fn next_after(&self, due: u64) -> Nanos {
+        match self {
+            Self::Uniform(uniform) => uniform.intended(due),
+            Self::Poisson(poisson) => {
+                assert_eq!(due, poisson.due, "a Poisson stream knows one arrival ahead only");
+                poisson.ahead.at()
+            }
+        }
+    }
 }
 
 /// Evenly spaced arrivals: t_j = floor(j · 10⁹ · den / num) ns, in 128 bits, never a rounded interval.

@@ -1,0 +1,116 @@
+//! One connection's byte stream: ring operations, and the two calls that skip the ring because the bytes are there.
+//!
+//! Knows nothing of HTTP, of who leases it or of time limits.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use monoio::buf::{IoBuf, IoBufMut};
+use monoio::io::{AsyncReadRent as _, AsyncWriteRent as _};
+use monoio::net::TcpStream;
+use rustix::net::{RecvFlags, recv};
+
+/// How many bytes one discarding receive asks for at most.
+const DISCARD_BYTES: usize = 1 << 20;
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Stream {
+    tcp: TcpStream,
+}
+
+/// What a non-blocking look at the socket found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// Nothing yet.
+    Nothing,
+    /// So many bytes, at least 1.
+    Bytes(usize),
+    /// The peer closed.
+    Closed,
+}
+
+impl Stream {
+    /// Connects, with TCP_NODELAY: a request is never held back for more.
+    ///
+    /// # Errors
+    /// The kernel's refusal: ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, EMFILE, …
+    pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
+        let tcp = TcpStream::connect_addr(addr).await?;
+        tcp.set_nodelay(true)?;
+        Ok(Self { tcp })
+    }
+
+    /// Writes a prefix of `buf` through the ring; the buffer comes back with the number of bytes taken.
+    pub fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
+        self.tcp.write(buf)
+    }
+
+    /// Reads into `buf` through the ring; the buffer comes back with the number of bytes, 0 when the peer closed.
+    pub fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
+        self.tcp.read(buf)
+    }
+
+    /// Waits, through the ring, until there is something to receive.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.tcp.readable(false).await
+    }
+
+    /// Receives what has arrived, without the ring and without waiting.
+    ///
+    /// # Errors
+    /// The kernel's; ECONNRESET where the peer reset.
+    pub fn receive_now(&self, buf: &mut [u8]) -> io::Result<Now> {
+        self.now(recv(self.fd(), buf, RecvFlags::DONTWAIT).map(|(_, received)| received))
+    }
+
+    /// Throws away up to `most` bytes that have arrived, without copying them out of the kernel (MSG_TRUNC, tcp(7)).
+    ///
+    /// # Errors
+    /// The kernel's; ECONNRESET where the peer reset.
+    pub fn discard_now(&self, most: u64, scratch: &mut Scratch) -> io::Result<Now> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(DISCARD_BYTES);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        self.now(recv(self.fd(), &mut scratch.0[..most], flags).map(|(_, received)| received))
+    }
+
+    /// Looks for a byte, or the peer's close, on a connection that should be silent; takes nothing away.
+    ///
+    /// # Errors
+    /// The kernel's; ECONNRESET where the peer reset.
+    pub fn peek(&self) -> io::Result<Now> {
+        let mut byte = [0u8; 1];
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        self.now(recv(self.fd(), &mut byte, flags).map(|(_, received)| received))
+    }
+
+    fn now(&self, received: Result<usize, rustix::io::Errno>) -> io::Result<Now> {
+        match received {
+            Ok(0) => Ok(Now::Closed),
+            Ok(bytes) => Ok(Now::Bytes(bytes)),
+            Err(error) if error == rustix::io::Errno::AGAIN || error == rustix::io::Errno::INTR => Ok(Now::Nothing),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[allow(unsafe_code, reason = "monoio's stream lends its descriptor only as a number")]
+    fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: `self.tcp` owns the descriptor and outlives the borrow, which is tied to `self`.
+        unsafe { BorrowedFd::borrow_raw(self.tcp.as_raw_fd()) }
+    }
+}
+
+/// Room that a discarding receive names and the kernel never writes to; one a core is enough.
+#[derive(Debug)]
+pub struct Scratch(Vec<u8>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        // Zeroed by the allocator page by page on touch, and never touched: it costs address space only.
+        Self(vec![0; DISCARD_BYTES])
+    }
+}
