@@ -202,6 +202,7 @@ mod tests {
             "a\nb": the header value has LF at byte 1; CR, LF and NUL cannot be sent
             "ä\0": the header value has NUL at byte 2; CR, LF and NUL cannot be sent
             "\r\nX: y": the header value has CR at byte 0; CR, LF and NUL cannot be sent
-        "#]].assert_eq(&text);
+        "#]]
+        .assert_eq(&text);
     }
 }

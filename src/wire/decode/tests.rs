@@ -161,6 +161,9 @@ answers! {
         "interim 100 | interim 103 | interim 102 | 200 keep Known(1) | 'z' | end | 404 keep Known(0) | end";
     an_interim_answer_alone_is_no_answer:
         GET b"HTTP/1.1 100 Continue\r\n\r\n" => "interim 100 | Closed { started: true }";
+    empty_lines_are_counted_anew_before_every_head:
+        GET b"\r\n\n\nHTTP/1.1 100 x\r\n\r\n\r\n\n\nHTTP/1.1 100 x\n\n\r\n\n\nHTTP/1.1 204 x\r\n\r\n" =>
+        "interim 100 | interim 100 | 204 keep None | end";
     switching_protocols_is_refused:
         GET b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n\x00\x01\x02" => "SwitchedProtocols";
 
@@ -241,7 +244,7 @@ fn seen(bytes: &[u8], head_request: bool) -> String {
 fn seen_coarsely(bytes: &[u8]) -> String {
     let whole = play(bytes, &[bytes.len()], GET, false);
     for size in [1, 2, 7, 511, 4_096, 65_535, 65_536, 65_537] {
-        assert!(whole == play(bytes, &vec![size; bytes.len() / size], GET, false), "pieces of {size}");
+        assert!(whole == play(bytes, &vec![size; bytes.len().div_ceil(size)], GET, false), "pieces of {size}");
     }
     whole.iter().map(Seen::to_string).collect::<Vec<_>>().join(" | ")
 }
