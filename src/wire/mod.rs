@@ -1,1 +1,13 @@
-//! HTTP/1.1 bytes to events and back; no I/O, no clock.
+//! HTTP/1.1 bytes to events and back, as a client sees them.
+//!
+//! [`encode`] renders requests, [`decode`] reads answers. Pure: no I/O, no clock, no thread; the caller owns the
+//! socket, the read buffer and time, and hands over whatever bytes came. The names are those of RFC 9110 and RFC 9112.
+//!
+//! ```text
+//! plan ── method, target, headers ──> encode::render ──> bytes to send
+//! bytes received ──> decode::Decoder::next ──> Interim* Head Body* End
+//! ```
+
+mod body;
+pub mod decode;
+pub mod encode;
