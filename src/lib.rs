@@ -5,6 +5,7 @@
 //! The embedded server, [`target`], stands apart. `ARCHITECTURE.md` has the map and the rules.
 
 pub mod clock;
+pub mod engine;
 pub mod net;
 pub mod plan;
 pub mod record;

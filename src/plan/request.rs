@@ -130,8 +130,9 @@ pub fn parse_header(text: &str, secret: bool) -> Result<HeaderEdit, String> {
 }
 
 /// Whether `text` is a token: a method or a header name (RFC 9110 section 5.6.2).
-pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+pub fn is_token(text: impl AsRef<[u8]>) -> bool {
+    let text = text.as_ref();
+    !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
 /// Whether a header's value is a secret by its name (contract section 5).

@@ -6,7 +6,7 @@
 use memchr::memchr;
 
 use super::decode::{DecodeError, HEAD_BYTES_MAX, HEADERS_MAX};
-use super::encode::is_token_bytes;
+use crate::plan::request::is_token;
 
 /// The longest chunk-size line, extensions and CRLF included, in bytes.
 pub const CHUNK_LINE_BYTES_MAX: usize = 4 * 1024;
@@ -107,7 +107,7 @@ impl Fields {
             let is_chunked = name.eq_ignore_ascii_case(b"chunked");
             // Chunked takes no parameter, and twice chunked is how two readers come to disagree (section 7).
             let bad_chunked = is_chunked && (self.chunked || name_end < element.len());
-            if bad_chunked || !is_token_bytes(name) {
+            if bad_chunked || !is_token(name) {
                 return Err(DecodeError::BadTransferCoding);
             }
             self.chunked |= is_chunked;

@@ -1,0 +1,367 @@
+//! Load as a kind of work: a schedule and a walk over the URL set on one side, a recorder on the other.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::control::{Control, NEVER};
+use super::work::{Body, Due, Moved, Next, Sink, Source, Ticket};
+use crate::clock;
+use crate::plan::{Load as Model, Plan, Schedule, Shard, urlset};
+use crate::record::timeline::IntervalId;
+use crate::record::{Interval, Outcome, Stamps, Tally};
+use crate::units::{NANOS_PER_S, Nanos};
+use crate::wire::decode::Head;
+use crate::wire::encode;
+
+/// Bodies up to this size are copied behind the head and go out with it.
+const SMALL_BODY_BYTES: usize = 16 * 1024;
+/// Unsent requests are recorded in at most this many groups.
+const UNSENT_GROUPS: u64 = 1 << 20;
+
+/// Takes finished seconds, gives back an empty one.
+pub(crate) type TurnPage = Box<dyn Fn(Box<Interval>) -> Box<Interval>>;
+
+/// One shard's load.
+pub(crate) struct Load {
+    plan: Arc<Plan>,
+    shard: Shard,
+    control: Arc<Control>,
+    turn_page: TurnPage,
+    state: RefCell<State>,
+}
+
+struct State {
+    warmup: Stripe,
+    measured: Stripe,
+    tally: Tally,
+    page: Box<Interval>,
+    /// Intended requests of the window that earlier pages hold.
+    intended_on_pages: u64,
+    last_done: Nanos,
+    cpu_at_t0: Option<Nanos>,
+}
+
+/// The tickets of one phase, taken in order.
+struct Stripe {
+    /// `None` for a closed load.
+    schedule: Option<Schedule>,
+    taken: u64,
+}
+
+/// What a finished load hands over.
+pub(crate) struct Finished {
+    pub(crate) tally: Tally,
+    /// Since T0.
+    pub(crate) last_done: Nanos,
+    pub(crate) cpu: Nanos,
+    /// Every request of the shard's share was taken before the end.
+    pub(crate) exhausted: bool,
+}
+
+impl Load {
+    pub(crate) fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
+        let stripe = |seed: u64| Stripe {
+            schedule: match plan.load {
+                Model::Closed => None,
+                Model::Open { rate, arrivals } => Some(Schedule::new(rate, arrivals, seed, shard.index, shard.count)),
+            },
+            taken: 0,
+        };
+        let state = State {
+            // Another seed, so that a warm-up does not rehearse the very arrivals that are measured.
+            warmup: stripe(plan.seed ^ 0x5741_524d),
+            measured: stripe(plan.seed),
+            tally: Tally::default(),
+            page: Box::default(),
+            intended_on_pages: 0,
+            last_done: Nanos::ZERO,
+            cpu_at_t0: None,
+        };
+        Self { plan, shard, control, turn_page, state: RefCell::new(state) }
+    }
+
+    /// The origin that the shard's `k`-th request goes to.
+    pub(crate) fn origin_of(&self, k: u64) -> u32 {
+        let line = urlset::walk(self.plan.urls.len(), self.shard.index, self.shard.count, k);
+        self.plan.urls.template(line).origin
+    }
+
+    /// Counts what was never taken up, turns the last page and hands everything over.
+    ///
+    /// `abandoned`: the worker died with requests in flight.
+    pub(crate) fn finish(&self, abandoned: bool) -> Finished {
+        let cpu_now = clock::thread_cpu();
+        let (t0, control_end) = (self.control.t0(), self.control.end());
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let exhausted = self.share().is_some_and(|share| state.measured.taken >= share);
+        let end = if exhausted { control_end.min(Nanos(t0.0.saturating_add(state.last_done.0))) } else { control_end };
+        let due = self.intended_before(&mut state.measured, Nanos(end.0.saturating_sub(t0.0)));
+        let unsent = due.saturating_sub(state.measured.taken);
+        self.record_unsent(state, Nanos(end.0.saturating_sub(t0.0)), unsent);
+        state.tally.counts.intended = state.measured.taken + unsent;
+        if abandoned {
+            let counts = &state.tally.counts;
+            let ended = counts.ok + counts.http_error + counts.failed + counts.unsent + counts.in_flight_at_end;
+            let never = Stamps { intended: end, ready: end, sent: None, submitted: None, first_byte: None, done: end };
+            for _ in ended..counts.intended {
+                state.tally.record(Outcome::InFlightAtEnd, &never);
+            }
+        }
+        self.turn_to(state, clock::now());
+        state.page.counts.intended += state.tally.counts.intended - state.intended_on_pages;
+        let last = std::mem::take(&mut state.page);
+        (self.turn_page)(last);
+        Finished {
+            tally: std::mem::take(&mut state.tally),
+            last_done: state.last_done,
+            cpu: Nanos(cpu_now.0.saturating_sub(state.cpu_at_t0.unwrap_or(cpu_now).0)),
+            exhausted,
+        }
+    }
+
+    fn share(&self) -> Option<u64> {
+        self.shard.requests
+    }
+
+    /// How many requests of the measured stripe are intended before `elapsed`: due by the schedule, or taken.
+    fn intended_before(&self, stripe: &mut Stripe, elapsed: Nanos) -> u64 {
+        let taken = stripe.taken;
+        match &mut stripe.schedule {
+            Some(schedule) => schedule.due_before(elapsed).min(self.share().unwrap_or(u64::MAX)),
+            None => taken,
+        }
+    }
+
+    /// Waits are lower bounds: a group is recorded with the shortest of its members.
+    fn record_unsent(&self, state: &mut State, elapsed: Nanos, unsent: u64) {
+        let Some(schedule) = &mut state.measured.schedule else { return };
+        let group = unsent.div_ceil(UNSENT_GROUPS).max(1);
+        let mut left = unsent;
+        while left > 0 {
+            let size = group.min(left);
+            let mut intended = schedule.peek();
+            for _ in 0..size {
+                intended = schedule.peek();
+                schedule.take();
+            }
+            state.tally.record_unsent(Nanos(elapsed.0.saturating_sub(intended.0)), size);
+            left -= size;
+        }
+    }
+
+    /// Turns pages until the one that holds `now`.
+    #[inline]
+    fn turn_to(&self, state: &mut State, now: Nanos) {
+        let t0 = self.control.t0();
+        if now < t0 || t0 == NEVER {
+            return;
+        }
+        loop {
+            let end = self.control.end();
+            let id = state.page.id;
+            let boundary = if id.drain {
+                Nanos(end.0.saturating_add((id.second + 1) * NANOS_PER_S))
+            } else {
+                Nanos(t0.0 + (id.second + 1) * NANOS_PER_S).min(end)
+            };
+            if now < boundary {
+                return;
+            }
+            self.turn_one(state, boundary, boundary == end && !id.drain);
+        }
+    }
+
+    #[cold]
+    fn turn_one(&self, state: &mut State, boundary: Nanos, into_drain: bool) {
+        if !state.page.id.drain {
+            let elapsed = Nanos(boundary.0.saturating_sub(self.control.t0().0));
+            let intended = self.intended_before(&mut state.measured, elapsed);
+            state.page.counts.intended = intended - state.intended_on_pages;
+            state.intended_on_pages = intended;
+        }
+        let id = state.page.id;
+        let next = if into_drain {
+            IntervalId { drain: true, second: 0 }
+        } else {
+            IntervalId { second: id.second + 1, ..id }
+        };
+        let full = std::mem::take(&mut state.page);
+        state.page = (self.turn_page)(full);
+        state.page.reset(next);
+    }
+
+    fn ticket(&self, k: u64, intended: Nanos, warmup: bool) -> Ticket {
+        let line = urlset::walk(self.plan.urls.len(), self.shard.index, self.shard.count, k);
+        let template = self.plan.urls.template(line);
+        Ticket {
+            line,
+            origin: template.origin,
+            head_request: template.method == "HEAD",
+            idempotent: template.idempotent,
+            intended,
+            warmup,
+        }
+    }
+}
+
+impl Stripe {
+    /// When the next ticket of the phase that began at `from` falls due; `now` for a closed load.
+    fn next_at(&self, from: Nanos, now: Nanos) -> Nanos {
+        self.schedule.as_ref().map_or(now, |schedule| Nanos(from.0.saturating_add(schedule.peek().0)))
+    }
+
+    fn take(&mut self) -> u64 {
+        if let Some(schedule) = &mut self.schedule {
+            schedule.take();
+        }
+        self.taken += 1;
+        self.taken - 1
+    }
+}
+
+impl Source for Load {
+    fn next(&self, now: Nanos) -> Next {
+        let (t0, end) = (self.control.t0(), self.control.end());
+        let mut state = self.state.borrow_mut();
+        if now >= end {
+            return Next::End;
+        }
+        let start = self.control.start();
+        if now < start {
+            return Next::WaitUntil(start);
+        }
+        let warming = now < t0;
+        let (stripe, from, until) =
+            if warming { (&mut state.warmup, start, t0) } else { (&mut state.measured, t0, end) };
+        if !warming && self.share().is_some_and(|share| stripe.taken >= share) {
+            return Next::End;
+        }
+        let at = stripe.next_at(from, now);
+        if at > now {
+            return Next::WaitUntil(at.min(until));
+        }
+        let k = stripe.take();
+        Next::Ticket(self.ticket(k, at, warming))
+    }
+
+    fn due(&self, now: Nanos) -> Due {
+        let (start, t0, end) = (self.control.start(), self.control.t0(), self.control.end());
+        let everyone = Due { tickets: u64::MAX, next: NEVER };
+        if now < start {
+            return Due { tickets: 0, next: start };
+        }
+        if now >= end {
+            return everyone;
+        }
+        let state = &mut *self.state.borrow_mut();
+        let (stripe, from, until) =
+            if now < t0 { (&mut state.warmup, start, t0) } else { (&mut state.measured, t0, end) };
+        if now >= t0 && self.share().is_some_and(|share| stripe.taken >= share) {
+            return everyone;
+        }
+        let Some(schedule) = &mut stripe.schedule else { return everyone };
+        // A ticket is due at its own instant, hence before the next nanosecond.
+        let due = schedule.due_before(Nanos(now.0 - from.0 + 1));
+        let next = Nanos(from.0.saturating_add(schedule.next_after(due).0)).min(until);
+        Due { tickets: due.saturating_sub(stripe.taken), next }
+    }
+
+    fn give_up_at(&self) -> Nanos {
+        let end = self.control.end();
+        let state = self.state.borrow();
+        let all_taken_in_time = clock::now() < end || self.share().is_some_and(|share| state.measured.taken >= share);
+        if end == NEVER || (all_taken_in_time && !self.control.interrupted()) {
+            return NEVER;
+        }
+        Nanos(end.0.saturating_add(self.plan.drain.0))
+    }
+
+    fn render(&self, ticket: &Ticket, out: &mut Vec<u8>) {
+        let urls = &self.plan.urls;
+        encode::render(out, urls.template(ticket.line), urls.target(ticket.line));
+        if let Some(body) = self.plan.body.as_ref().filter(|body| body.len() <= SMALL_BODY_BYTES) {
+            out.extend_from_slice(body);
+        }
+    }
+
+    fn large_body(&self) -> Option<Bytes> {
+        self.plan.body.as_ref().filter(|body| body.len() > SMALL_BODY_BYTES).cloned()
+    }
+}
+
+impl Sink for Load {
+    fn beat(&self, now: Nanos) {
+        if now < self.control.t0() {
+            return;
+        }
+        let state = &mut *self.state.borrow_mut();
+        state.cpu_at_t0.get_or_insert_with(clock::thread_cpu);
+        self.turn_to(state, now);
+    }
+
+    fn connected(&self, took: Nanos) {
+        let before_t0 = clock::now() < self.control.t0();
+        let tally = &mut self.state.borrow_mut().tally;
+        tally.counts.connections_opened += 1;
+        tally.counts.connections_opened_before_t0 += u64::from(before_t0);
+        tally.latencies.connect.record(took);
+    }
+
+    fn redialled(&self, ticket: &Ticket) {
+        if !ticket.warmup {
+            self.state.borrow_mut().tally.counts.redials += 1;
+        }
+    }
+
+    fn sent(&self, ticket: &Ticket, now: Nanos) {
+        if !ticket.warmup {
+            let state = &mut *self.state.borrow_mut();
+            self.turn_to(state, now);
+            state.page.counts.sent += 1;
+        }
+    }
+
+    fn head(&self, _: &Ticket, _: &Head<'_>) -> Body {
+        Body::Discard
+    }
+
+    async fn body(&self, _: &Ticket, _: &[u8]) {
+        unreachable!("load discards bodies");
+    }
+
+    fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {
+        let state = &mut *self.state.borrow_mut();
+        if ticket.warmup {
+            state.tally.warmup.requests += 1;
+            state.tally.warmup.failed += u64::from(matches!(outcome, Outcome::Failed(_)));
+            return;
+        }
+        self.turn_to(state, stamps.done);
+        state.tally.record(outcome, stamps);
+        state.tally.traffic.sent += moved.sent;
+        state.tally.traffic.received += moved.received;
+        if outcome == Outcome::InFlightAtEnd {
+            return;
+        }
+        state.last_done = state.last_done.max(Nanos(stamps.done.0 - self.control.t0().0));
+        let page = &mut state.page;
+        let response = Nanos(stamps.done.0 - stamps.intended.0);
+        match outcome {
+            Outcome::Answered(status) => {
+                page.counts.completed += 1;
+                page.counts.ok += u64::from(status < 400);
+                page.response.record(response);
+            }
+            Outcome::Failed(failure) => {
+                page.counts.failed += 1;
+                if failure.waited() {
+                    page.response.record(response);
+                }
+            }
+            Outcome::InFlightAtEnd => {}
+        }
+    }
+}

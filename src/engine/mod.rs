@@ -1,0 +1,293 @@
+//! The engine: one pinned worker a core, started together, heard out, and joined into one record.
+//!
+//! The main thread only listens while a run lasts: it merges the seconds that the workers deliver and keeps watch over
+//! them. Nothing is shared per request.
+
+pub mod control;
+mod load;
+pub mod machine;
+mod pacer;
+mod pool;
+mod slot;
+mod watch;
+mod watchdog;
+pub mod work;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use control::Control;
+use control::{NEVER, Pulse};
+use watchdog::Watchdog;
+use worker::{Assignment, Event};
+
+use crate::clock;
+use crate::net::resolve::resolve;
+use crate::plan::shard::Machine;
+use crate::plan::{Plan, Shard};
+use crate::record::timeline::Timeline;
+use crate::record::{Interval, Point, RunRecord, ShardRecord, Tally, merge};
+use crate::units::Nanos;
+
+/// From the last connection's opening to the first request: time for every worker to reach its timer.
+const LEAD: Nanos = Nanos::from_millis(1);
+/// How often the main thread looks after the workers.
+const LOOK: Duration = Duration::from_millis(250);
+/// Descriptors besides the connections: rings, timers, files.
+const OTHER_FILES: u64 = 64;
+
+/// Why a run could not start; the program exits with 2.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No origin has an address.
+    #[error("resolve {name}: {reason}; check the spelling or give an address")]
+    Resolve {
+        /// The first origin's host.
+        name: String,
+        /// In the resolver's words.
+        reason: String,
+    },
+    /// Not one connection could be opened.
+    #[error("connect to {reason}; is the server up? (--start-anyway runs regardless)")]
+    Connect {
+        /// Address and the kernel's words.
+        reason: String,
+    },
+    /// The ring was refused.
+    #[error("io_uring: {0}; it needs Linux 5.6 or later, kernel.io_uring_disabled=0, and in a container a seccomp profile that allows it")]
+    Ring(io::Error),
+    /// More connections than files may be open.
+    #[error("-c {connections}: the hard limit of open files is {limit}; raise it with: ulimit -Hn {needed}")]
+    OpenFiles {
+        /// As planned.
+        connections: u32,
+        /// The hard limit.
+        limit: u64,
+        /// What it would take.
+        needed: u64,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a worker thread: {0}")]
+    Thread(io::Error),
+}
+
+/// What the caller may watch while a run lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The last complete second, if there is one.
+    pub point: Option<&'a Point>,
+    /// Since T0; zero before it.
+    pub elapsed: Nanos,
+    /// Failures so far.
+    pub failed: u64,
+}
+
+/// Runs the plan's shards to their end and joins what they measured.
+///
+/// `observe` is called a few times a second on the calling thread.
+///
+/// # Errors
+/// [`StartError`], before anything was sent.
+pub fn run(
+    plan: &Arc<Plan>,
+    shards: &[Shard],
+    machine: &Machine,
+    control: &Arc<Control>,
+    observe: &mut dyn FnMut(Progress<'_>),
+) -> Result<RunRecord, StartError> {
+    let needed = u64::from(plan.connections) + OTHER_FILES;
+    machine::raise_open_files(needed)
+        .map_err(|limit| StartError::OpenFiles { connections: plan.connections, limit, needed })?;
+    let addresses = Arc::new(addresses(plan)?);
+    let mut team = Team::start(plan, shards, &addresses, control)?;
+    team.await_connections(plan)?;
+    let start = Nanos(clock::now().0 + LEAD.0);
+    let t0 = Nanos(start.0 + plan.warmup.0);
+    let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0 + duration.0));
+    let t0_unix = Nanos(clock::unix_now().0 + (t0.0 - clock::now().0));
+    control.schedule(start, t0, end);
+    team.go();
+    team.listen(control, observe);
+    let environment = machine::environment(machine, &plan.cores);
+    Ok(team.conclude(control, t0_unix, environment, &addresses))
+}
+
+fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {
+    let origins = plan.urls.origins();
+    let found = resolve(origins, plan.timeouts.connect);
+    if found.iter().all(Result::is_err) {
+        let reason = found.iter().find_map(|result| result.as_ref().err()).cloned().unwrap_or_default();
+        return Err(StartError::Resolve { name: origins[0].host.to_string(), reason });
+    }
+    Ok(found.into_iter().map(Result::unwrap_or_default).collect())
+}
+
+/// The workers, seen from the main thread.
+struct Team {
+    events: mpsc::Receiver<Event>,
+    members: Vec<Member>,
+    timeline: Timeline,
+    failed: u64,
+}
+
+struct Member {
+    shard: Shard,
+    go: Option<mpsc::Sender<()>>,
+    pages: mpsc::Sender<Box<Interval>>,
+    watchdog: Watchdog,
+    thread: Option<thread::JoinHandle<()>>,
+    ended: Option<(Box<ShardRecord>, bool)>,
+}
+
+impl Team {
+    fn start(
+        plan: &Arc<Plan>,
+        shards: &[Shard],
+        addresses: &Arc<Vec<Vec<SocketAddr>>>,
+        control: &Arc<Control>,
+    ) -> Result<Self, StartError> {
+        let (sender, events) = mpsc::channel();
+        let mut members = Vec::with_capacity(shards.len());
+        for &shard in shards {
+            let (go, go_receiver) = mpsc::channel();
+            let (pages, pages_receiver) = mpsc::channel();
+            // With the page in use, one in reserve and one at the main thread: none is made at a second's turn.
+            (0..2).for_each(|_| drop(pages.send(Box::default())));
+            let pulse = Arc::<Pulse>::default();
+            let assignment = Assignment {
+                plan: Arc::clone(plan),
+                shard,
+                addresses: Arc::clone(addresses),
+                control: Arc::clone(control),
+                pulse: Arc::clone(&pulse),
+                events: sender.clone(),
+                go: go_receiver,
+                pages: pages_receiver,
+            };
+            let name = format!("shard-{}", shard.index);
+            let thread = thread::Builder::new().name(name).spawn(move || worker::run(assignment));
+            let thread = Some(thread.map_err(StartError::Thread)?);
+            members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
+        }
+        Ok(Self { events, members, timeline: Timeline::new(shards.len()), failed: 0 })
+    }
+
+    /// Waits until every worker has opened what it could.
+    fn await_connections(&mut self, plan: &Plan) -> Result<(), StartError> {
+        let mut opened_in_all = 0;
+        let mut first_error = None;
+        for _ in 0..self.members.len() {
+            match self.events.recv() {
+                Ok(Event::Opened { opened, error }) => {
+                    opened_in_all += opened;
+                    first_error = first_error.or(error);
+                }
+                Ok(Event::NoRing { error }) => return Err(StartError::Ring(error)),
+                // It died before it opened anything: it is heard of again as a lost worker.
+                Ok(Event::Ended { shard, record, exhausted }) => self.members[shard].ended = Some((record, exhausted)),
+                Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
+                Err(mpsc::RecvError) => break,
+            }
+        }
+        match first_error {
+            Some(reason) if opened_in_all == 0 && !plan.start_anyway => Err(StartError::Connect { reason }),
+            _ => Ok(()),
+        }
+    }
+
+    fn go(&mut self) {
+        for member in &mut self.members {
+            if let Some(go) = member.go.take() {
+                let _ = go.send(());
+            }
+        }
+    }
+
+    /// Hears the workers until all have ended or are given up.
+    fn listen(&mut self, control: &Control, observe: &mut dyn FnMut(Progress<'_>)) {
+        let mut next_look = Instant::now() + LOOK;
+        while self.members.iter().any(|member| member.ended.is_none()) {
+            let wait = next_look.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(wait) {
+                Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
+                Ok(Event::Ended { shard, record, exhausted }) => self.end(shard, record, exhausted, control),
+                Ok(Event::Opened { .. } | Event::NoRing { .. }) => {}
+                Err(_) => {
+                    self.look_after(control);
+                    next_look = Instant::now() + LOOK;
+                    let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
+                    observe(Progress { point: self.timeline.points().last(), elapsed, failed: self.failed });
+                }
+            }
+        }
+    }
+
+    fn page(&mut self, shard: usize, mut interval: Box<Interval>) {
+        self.timeline.add(shard, &interval);
+        self.failed += interval.counts.failed;
+        interval.reset(Default::default());
+        // A worker that has ended takes no pages back.
+        let _ = self.members[shard].pages.send(interval);
+    }
+
+    fn end(&mut self, shard: usize, record: Box<ShardRecord>, exhausted: bool, control: &Control) {
+        self.timeline.end(shard);
+        if record.lost.is_some() {
+            // The others must not go on as if the load were still the planned one.
+            control.stop();
+        }
+        let member = &mut self.members[shard];
+        member.ended = Some((record, exhausted));
+        if let Some(thread) = member.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// Gives up workers whose loop stands still: their thread cannot be stopped and is left behind.
+    fn look_after(&mut self, control: &Control) {
+        let now = Instant::now();
+        let stuck: Vec<usize> = (0..self.members.len())
+            .filter(|&index| self.members[index].ended.is_none() && self.members[index].watchdog.is_stuck(now))
+            .collect();
+        for index in stuck {
+            let shard = self.members[index].shard;
+            let lost = Some("its event loop made no progress for 5 s at full CPU".to_owned());
+            let tally = Tally::default();
+            let record = ShardRecord { shard, tally, last_done: Nanos::ZERO, cpu: Nanos::ZERO, ring_flags: &[], lost };
+            self.members[index].thread = None;
+            self.end(index, Box::new(record), false, control);
+        }
+    }
+
+    fn conclude(
+        self,
+        control: &Control,
+        t0_unix: Nanos,
+        environment: crate::record::Environment,
+        addresses: &[Vec<SocketAddr>],
+    ) -> RunRecord {
+        let ended: Vec<_> = self.members.into_iter().filter_map(|member| member.ended).collect();
+        let by_number = ended.iter().all(|(_, exhausted)| *exhausted);
+        let shards: Vec<ShardRecord> = ended.into_iter().map(|(record, _)| *record).collect();
+        let window = if by_number {
+            shards.iter().map(|record| record.last_done).max().unwrap_or_default()
+        } else {
+            Nanos(control.end().0.saturating_sub(control.t0().0))
+        };
+        RunRecord {
+            total: merge(&shards),
+            shards,
+            timeline: self.timeline.finish(),
+            window: window.max(Nanos(1)),
+            interrupted: control.interrupted(),
+            t0_unix,
+            environment,
+            driver: "io_uring",
+            addresses: addresses.to_vec(),
+        }
+    }
+}

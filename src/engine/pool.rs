@@ -1,0 +1,272 @@
+//! The core's connections: leased by value, given back or closed, opened again with care.
+//!
+//! A lease owns its connection, so one whose answer never came cannot return to the pool by accident: dropping closes.
+//! Knows origins by index and nothing of requests.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::watch::{Expired, Watch};
+use crate::clock;
+use crate::net::stream::{Now, Stream};
+use crate::record::Failure;
+use crate::units::Nanos;
+use crate::wire::decode::Decoder;
+
+/// A connection idle for longer is looked at before it is used: the peer may have closed it, or have spoken unasked.
+const LOOK_AFTER: Nanos = Nanos::from_millis(5);
+/// Rest after the first failed connect of an origin; doubles up to [`REST_MAX`].
+const REST_MIN: Nanos = Nanos::from_millis(10);
+const REST_MAX: Nanos = Nanos::from_secs(1);
+
+/// An open connection with what belongs to it alone.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) decoder: Decoder,
+    /// Reads of heads are posted with this one; its capacity is its size.
+    pub(crate) buffer: Vec<u8>,
+    origin: u32,
+    /// Position in the order of use; identifies an idle connection.
+    used: u64,
+    idle_since: Nanos,
+}
+
+/// The right to make one request on a connection.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) connection: Box<Connection>,
+    /// How it was opened, where that was for this lease; `None` for one from the pool.
+    pub(crate) dialled: Option<Dial>,
+}
+
+/// The opening of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dial {
+    pub(crate) opened: Nanos,
+    pub(crate) took: Nanos,
+}
+
+/// What becomes of a leased connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GiveBack {
+    Keep,
+    Close,
+}
+
+/// Why there is no lease.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The connection cannot be had.
+    Failed(Failure, String),
+    /// The caller's own limit passed first.
+    Expired,
+}
+
+/// One core's connections to all origins.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    addresses: Arc<Vec<Vec<SocketAddr>>>,
+    connect_timeout: Nanos,
+    /// Most connections open at once.
+    capacity: u32,
+    buffer_bytes: usize,
+    open: Cell<u32>,
+    uses: Cell<u64>,
+    origins: RefCell<Vec<Origin>>,
+    /// Idle connections by last use, oldest first, where there are several origins; entries of leased ones are stale.
+    order: RefCell<VecDeque<(u32, u64)>>,
+}
+
+/// What the core remembers of an origin.
+#[derive(Debug, Default)]
+struct Origin {
+    /// Most recently used last.
+    idle: Vec<Box<Connection>>,
+    /// Which address is next.
+    turn: usize,
+    rest: Nanos,
+    rest_until: Nanos,
+}
+
+impl Pool {
+    pub(crate) fn new(addresses: Arc<Vec<Vec<SocketAddr>>>, connect_timeout: Nanos, capacity: u32, turn: usize) -> Self {
+        let origin = || Origin { turn, ..Origin::default() };
+        let origins = RefCell::new(addresses.iter().map(|_| origin()).collect());
+        Self {
+            addresses,
+            connect_timeout,
+            capacity,
+            // Measured: with many connections a small head buffer saves memory and some CPU, with few a larger one
+            // takes a typical answer whole.
+            buffer_bytes: if capacity > 512 { 1024 } else { 4096 },
+            open: Cell::new(0),
+            uses: Cell::new(0),
+            origins,
+            order: RefCell::default(),
+        }
+    }
+
+    /// A connection to `origin`: the one used last, or a new one; the least recently used of another origin makes room.
+    pub(crate) async fn lease(&self, origin: u32, watch: &Watch, limit: Nanos, now: Nanos) -> Result<Leased, Refused> {
+        let idle = self.origins.borrow_mut()[origin as usize].idle.pop();
+        let Some(connection) = idle else {
+            return self.dial(origin, watch, limit).await.map(Leased::Ready);
+        };
+        if now.0 - connection.idle_since.0 < LOOK_AFTER.0 {
+            return Ok(Leased::Ready(Lease { connection, dialled: None }));
+        }
+        match connection.stream.peek() {
+            Ok(Now::Nothing) => Ok(Leased::Ready(Lease { connection, dialled: None })),
+            Ok(Now::Bytes(_)) => {
+                self.close(connection);
+                Err(Refused::Failed(Failure::Protocol, "bytes came on a connection with nothing outstanding".to_owned()))
+            }
+            Ok(Now::Closed) | Err(_) => {
+                self.close(connection);
+                Ok(Leased::Dead)
+            }
+        }
+    }
+
+    /// Opens a connection to `origin`, resting first where its last attempt failed a moment ago.
+    pub(crate) async fn dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
+        let rest_until = self.origins.borrow()[origin as usize].rest_until;
+        if rest_until > clock::now() {
+            watch.sleep(rest_until.min(limit)).await;
+            if clock::now() < rest_until {
+                return Err(Refused::Expired);
+            }
+        }
+        if self.open.get() >= self.capacity {
+            self.evict();
+        }
+        self.open.set(self.open.get() + 1);
+        let started = clock::now();
+        match self.connect(origin, started, watch, limit).await {
+            Ok(stream) => {
+                let opened = clock::now();
+                let state = &mut self.origins.borrow_mut()[origin as usize];
+                (state.rest, state.rest_until) = (Nanos::ZERO, Nanos::ZERO);
+                let buffer = Vec::with_capacity(self.buffer_bytes);
+                let decoder = Decoder::new();
+                let connection = Connection { stream, decoder, buffer, origin, used: 0, idle_since: opened };
+                let dial = Dial { opened, took: Nanos(opened.0 - started.0) };
+                Ok(Lease { connection: Box::new(connection), dialled: Some(dial) })
+            }
+            Err(refused) => {
+                self.open.set(self.open.get() - 1);
+                if matches!(refused, Refused::Failed(..)) {
+                    self.rest(origin, started);
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    /// Ends a lease.
+    pub(crate) fn give_back(&self, lease: Lease, how: GiveBack, now: Nanos) {
+        let mut connection = lease.connection;
+        if how == GiveBack::Close {
+            return self.close(connection);
+        }
+        let mut origins = self.origins.borrow_mut();
+        connection.idle_since = now;
+        if origins.len() > 1 {
+            self.uses.set(self.uses.get() + 1);
+            connection.used = self.uses.get();
+            self.remember(connection.origin, connection.used, &origins);
+        }
+        origins[connection.origin as usize].idle.push(connection);
+    }
+
+    /// Closes every idle connection.
+    pub(crate) fn close_idle(&self) {
+        let idle: Vec<_> = self.origins.borrow_mut().iter_mut().flat_map(|origin| origin.idle.drain(..)).collect();
+        idle.into_iter().for_each(|connection| self.close(connection));
+    }
+
+    fn close(&self, connection: Box<Connection>) {
+        self.open.set(self.open.get() - 1);
+        drop(connection);
+    }
+
+    /// Tries each address of the origin once, in rotation, within one connect timeout.
+    async fn connect(&self, origin: u32, started: Nanos, watch: &Watch, limit: Nanos) -> Result<Stream, Refused> {
+        let addresses = &self.addresses[origin as usize];
+        let timeout = Nanos(started.0 + self.connect_timeout.0);
+        let mut last = Refused::Failed(Failure::Resolve, "the name has no address".to_owned());
+        for _ in addresses {
+            let addr = {
+                let state = &mut self.origins.borrow_mut()[origin as usize];
+                state.turn += 1;
+                addresses[(state.turn - 1) % addresses.len()]
+            };
+            match watch.until(timeout.min(limit), Stream::connect(addr)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = Refused::Failed(Failure::Connect, format!("{addr}: {}", reason(&error))),
+                Err(Expired) if clock::now() >= timeout => {
+                    let text = format!("{addr}: no connection within {}", self.connect_timeout);
+                    return Err(Refused::Failed(Failure::ConnectTimeout, text));
+                }
+                Err(Expired) => return Err(Refused::Expired),
+            }
+        }
+        Err(last)
+    }
+
+    /// No storms: the origin rests, twice as long as the time before, once for all attempts of one period.
+    fn rest(&self, origin: u32, started: Nanos) {
+        let state = &mut self.origins.borrow_mut()[origin as usize];
+        if started >= state.rest_until {
+            state.rest = Nanos((state.rest.0 * 2).clamp(REST_MIN.0, REST_MAX.0));
+            state.rest_until = Nanos(clock::now().0 + state.rest.0);
+        }
+    }
+
+    /// Closes the idle connection that was used least recently.
+    fn evict(&self) {
+        while let Some((origin, used)) = self.order.borrow_mut().pop_front() {
+            let mut origins = self.origins.borrow_mut();
+            let idle = &mut origins[origin as usize].idle;
+            if let Ok(position) = idle.binary_search_by_key(&used, |connection| connection.used) {
+                let connection = idle.remove(position);
+                drop(origins);
+                return self.close(connection);
+            }
+        }
+    }
+
+    fn remember(&self, origin: u32, used: u64, origins: &[Origin]) {
+        let mut order = self.order.borrow_mut();
+        if order.len() >= 4 * self.capacity as usize + 64 {
+            let idle = |&(origin, used): &(u32, u64)| {
+                let idle: &[Box<Connection>] = &origins[origin as usize].idle;
+                idle.binary_search_by_key(&used, |connection| connection.used).is_ok()
+            };
+            order.retain(idle);
+        }
+        order.push_back((origin, used));
+    }
+}
+
+/// What asking the pool came to.
+#[derive(Debug)]
+pub(crate) enum Leased {
+    /// A connection.
+    Ready(Lease),
+    /// The pooled one turned out dead before anything was sent.
+    Dead,
+}
+
+/// An error of connecting in the words of the field.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "refused".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no local port is free (EADDRNOTAVAIL)".to_owned(),
+        _ => error.to_string(),
+    }
+}

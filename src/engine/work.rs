@@ -1,0 +1,104 @@
+//! The two seams between the engine and the kinds of work it does: where requests come from, and where answers go.
+//!
+//! A worker is monomorphic in them: load inlines to a schedule and a recorder.
+
+use crate::record::{Outcome, Stamps};
+use crate::units::Nanos;
+use crate::wire::decode::Head;
+
+/// One request to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// What to ask for: a number that the work understands; equal numbers are equal requests.
+    pub line: u64,
+    /// Index of the origin.
+    pub origin: u32,
+    /// A HEAD: its answer has no body.
+    pub head_request: bool,
+    /// May be sent again after a dead connection (RFC 9110 section 9.2.2).
+    pub idempotent: bool,
+    /// When it fell due, or was taken.
+    pub intended: Nanos,
+    /// Before T0: made, and not counted.
+    pub warmup: bool,
+}
+
+/// What a free slot is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Make this request.
+    Ticket(Ticket),
+    /// Nothing is due before this instant.
+    WaitUntil(Nanos),
+    /// Nothing will be due any more.
+    End,
+}
+
+/// What the pacer needs to know of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// How many tickets could be taken now.
+    pub tickets: u64,
+    /// When the next one falls due.
+    pub next: Nanos,
+}
+
+/// Where a worker's requests come from. Times are instants of the program's clock.
+pub trait Source {
+    /// The next ticket for a slot that is free at `now`.
+    fn next(&self, now: Nanos) -> Next;
+
+    /// What is due at `now`, and when more will be; at the end of sending, as many as there are slots.
+    fn due(&self, now: Nanos) -> Due;
+
+    /// From this instant on, requests in flight are given up. [`Nanos`] of `u64::MAX` until that is known.
+    fn give_up_at(&self) -> Nanos;
+
+    /// Writes the request's bytes, body included where it is small, into `out`, which it empties first.
+    fn render(&self, ticket: &Ticket, out: &mut Vec<u8>);
+
+    /// The body that goes out after [`Source::render`]'s bytes, where it is too large to copy for each request.
+    fn large_body(&self) -> Option<bytes::Bytes>;
+}
+
+/// What is to become of an answer's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Counted and thrown away.
+    Discard,
+    /// Handed over, piece by piece.
+    Stream,
+}
+
+/// HTTP bytes of one request, both tries of a redialled one included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Sent.
+    pub sent: u64,
+    /// Received.
+    pub received: u64,
+}
+
+/// Where a worker's answers go.
+pub trait Sink {
+    /// Time passes: called at least once a millisecond, unless the core was kept from running.
+    fn beat(&self, now: Nanos);
+
+    /// A connection was opened, and how long that took.
+    fn connected(&self, took: Nanos);
+
+    /// A dead pooled connection is replaced and the ticket tried once more.
+    fn redialled(&self, ticket: &Ticket);
+
+    /// The first byte of a request is being handed to the ring; once a ticket.
+    fn sent(&self, ticket: &Ticket, now: Nanos);
+
+    /// The head of the answer.
+    fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Body;
+
+    /// A piece of a streamed body.
+    fn body(&self, ticket: &Ticket, piece: &[u8]) -> impl Future<Output = ()>;
+
+    /// The end of the ticket; once for every ticket taken.
+    fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved);
+}
