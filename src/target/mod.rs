@@ -15,7 +15,10 @@
 //! | `/echo` | the request's body, up to 8 MiB |
 //! | `/stats` | the counts of [`Stats`] as JSON |
 //!
-//! Any method will do; bodies are read and, but for `/echo`, thrown away. It sends no `Date`.
+//! Any method will do; bodies, sized or chunked, are read and, but for `/echo`, thrown away. A head of more than 64 KiB or
+//! 128 headers, a malformed or ambiguous request, and an HTTP/1.1 request without exactly one `Host` are refused and
+//! their connection closed. There is no idle time-out, and no `Date`. A panic in a task ends its thread and is raised
+//! again by [`Target::stop`].
 //!
 //! Inside: [`route`] (path to answer) and [`request`] (bytes to request) are pure; `body` takes bodies off the buffer,
 //! `answer` writes heads, `socket` gathers answers into writes, `serve` is the connection loop, `delay` the queue behind
