@@ -1,0 +1,162 @@
+//! The connection loop: read a request, answer it, and go on until either side has enough.
+
+use std::io;
+
+use monoio::io::AsyncReadRent;
+use monoio::io::stream::Stream;
+use monoio::net::TcpStream;
+use monoio_http::h1::FramedRead;
+
+use super::answer::{Connection, Head, TEXT, allows_body, reason};
+use super::body::{BodyDecoder, ECHO_MAX};
+use super::request::{BodyLength, HeadDecoder, Request, RequestError};
+use super::route::Route;
+use super::socket::Socket;
+use super::thread::Core;
+use crate::units::Nanos;
+
+/// A connection's read buffer at first; it grows with long heads and bodies.
+const READ_BUFFER: usize = 4 * 1024;
+
+const GREETING: &[u8] = b"hello world\n";
+
+/// How much, and for how long, a refused client is listened to so that it gets to read why.
+const LINGER_BYTES: usize = 1 << 20;
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+
+type Reader<'core> = FramedRead<Socket<'core>, HeadDecoder>;
+
+/// Serves one connection to its end.
+pub(super) async fn connection(stream: TcpStream, core: &Core) {
+    let socket = Socket::new(stream, core.counters());
+    let mut reader = FramedRead::with_capacity(socket, HeadDecoder::default(), READ_BUFFER);
+    if let Err(error) = requests(&mut reader, core).await
+        && let Some(status) = error.status()
+    {
+        core.counters().refused.add(1);
+        // A client that is gone already has nothing to be told.
+        let _ = refuse(reader.get_mut(), status, &error).await;
+    }
+}
+
+/// Answers requests in order until the client or one of its requests ends the connection.
+async fn requests(reader: &mut Reader<'_>, core: &Core) -> Result<(), RequestError> {
+    while let Some(request) = reader.next().await {
+        let request = request?;
+        core.counters().requests[request.route.kind() as usize].add(1);
+        let received = reader.get_ref().read_at();
+        let body = match BodyDecoder::of(&request) {
+            None => Vec::new(),
+            Some(decoder) => match read_body(reader, &request, decoder).await? {
+                Some(body) => body,
+                None => return Ok(()),
+            },
+        };
+        answer(reader.get_mut(), core, &request, received, body).await?;
+        if !request.keep_alive {
+            break;
+        }
+    }
+    Ok(reader.get_mut().flush().await?)
+}
+
+/// Reads the request's body to its end; `None` when the client ends first.
+async fn read_body(
+    reader: &mut Reader<'_>,
+    request: &Request,
+    mut decoder: BodyDecoder,
+) -> Result<Option<Vec<u8>>, RequestError> {
+    if request.route == Route::Echo && matches!(request.body, BodyLength::Sized(len) if len > ECHO_MAX as u64) {
+        return Err(RequestError::BodyTooLarge);
+    }
+    if request.expects_continue {
+        reader.get_mut().push_continue();
+    }
+    match reader.next_with(&mut decoder).await {
+        None => Ok(None),
+        Some(Err(error)) => Err(error),
+        Some(Ok(())) => Ok(Some(decoder.into_kept())),
+    }
+}
+
+/// Answers one request; `body` is what the client sent where the route wants it. Faults will be arms of their own here.
+async fn answer(
+    socket: &mut Socket<'_>,
+    core: &Core,
+    request: &Request,
+    received: Nanos,
+    body: Vec<u8>,
+) -> io::Result<()> {
+    match request.route {
+        Route::Hello => greet(socket, request, received).await,
+        Route::Bytes(len) => {
+            socket.push_head(&Head::ok(request, received, len));
+            if request.head_only { Ok(()) } else { socket.push_pattern(len).await }
+        }
+        Route::Delay(delay) => {
+            // Earlier answers do not wait for this one.
+            socket.flush().await?;
+            core.delays().until(Nanos(received.0 + delay.0)).await;
+            greet(socket, request, received).await
+        }
+        Route::Echo => {
+            let mut head = Head::ok(request, received, body.len() as u64);
+            head.content_type = "application/octet-stream";
+            socket.push_head(&head);
+            if request.head_only { Ok(()) } else { socket.push_body(body).await }
+        }
+        Route::Stats => {
+            let json = core.stats().to_json();
+            let mut head = Head::ok(request, received, json.len() as u64);
+            head.content_type = "application/json";
+            socket.push_head(&head);
+            if request.head_only { Ok(()) } else { socket.push_short(json.as_bytes()).await }
+        }
+        Route::Status(status) => say(socket, request, received, status, reason(status)).await,
+        Route::Invalid(remedy) => say(socket, request, received, 400, remedy).await,
+        Route::Unknown => say(socket, request, received, 404, "no such path").await,
+    }
+}
+
+/// The twelve bytes that everything is measured with.
+#[inline]
+async fn greet(socket: &mut Socket<'_>, request: &Request, received: Nanos) -> io::Result<()> {
+    socket.push_head(&Head::ok(request, received, GREETING.len() as u64));
+    if request.head_only { Ok(()) } else { socket.push_short(GREETING).await }
+}
+
+/// A status with a line of text: the number and `text`, where the status allows a body.
+async fn say(socket: &mut Socket<'_>, request: &Request, received: Nanos, status: u16, text: &str) -> io::Result<()> {
+    let mut line = String::new();
+    // 205 allows a body but must have none of any length.
+    if allows_body(status) && status != 205 {
+        line = format!("{status} {text}\n");
+    }
+    let head = Head { status, ..Head::ok(request, received, line.len() as u64) };
+    socket.push_head(&head);
+    if request.head_only { Ok(()) } else { socket.push_short(line.as_bytes()).await }
+}
+
+/// Tells the client why it is refused, and reads on for a while: closing over unread input would take the answer back.
+async fn refuse(socket: &mut Socket<'_>, status: u16, error: &RequestError) -> io::Result<()> {
+    let line = format!("{status} {error}\n");
+    let received = socket.read_at();
+    let head = Head { status, length: line.len() as u64, content_type: TEXT, received, connection: Connection::Closes };
+    socket.push_head(&head);
+    socket.push_short(line.as_bytes()).await?;
+    socket.flush().await?;
+    socket.end_writing().await?;
+    let unread = async {
+        let mut left = LINGER_BYTES;
+        let mut buf = vec![0; READ_BUFFER];
+        while let (Ok(len @ 1..), used) = socket.read(buf).await {
+            buf = used;
+            left = left.saturating_sub(len);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = monoio::time::timeout(LINGER, unread).await;
+    Ok(())
+}

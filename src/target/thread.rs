@@ -1,0 +1,200 @@
+//! One thread of the target: its ring, its listener, and what its tasks share.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use monoio::net::TcpStream;
+
+use super::delay::Delays;
+use super::stats::{Counters, Stats};
+use super::stop::Stop;
+use super::{TargetError, serve};
+use crate::clock;
+use crate::net::runtime::{self, RingFlags};
+use crate::units::Nanos;
+
+/// Queued operations before a submission is forced.
+const RING_ENTRIES: u32 = 4096;
+
+/// Connections taken in a row before others get their turn.
+const ACCEPT_BATCH: usize = 64;
+
+/// Pause when the system refuses to accept, as when descriptors are used up.
+const ACCEPT_PAUSE: Nanos = Nanos::from_millis(10);
+
+/// How often, and how many times, a stopping thread looks whether its tasks and their operations have ended.
+const DRAIN_STEP: Nanos = Nanos::from_millis(1);
+const DRAIN_STEPS: usize = 500;
+
+/// Turns of the ring that cancelled operations need to complete and their sockets to close.
+const CLOSE_STEPS: usize = 5;
+
+/// What a thread starts with.
+pub(super) struct Seed {
+    /// The CPU it is pinned to.
+    pub(super) core: usize,
+    /// Listening, and not blocking.
+    pub(super) listener: TcpListener,
+    /// Readable once the target stops.
+    pub(super) stop: OwnedFd,
+    /// The counts of all threads; this one writes those at `index`.
+    pub(super) counters: Arc<[Counters]>,
+    pub(super) index: usize,
+}
+
+/// What the tasks of one thread share.
+pub(super) struct Core {
+    all: Arc<[Counters]>,
+    index: usize,
+    delays: Delays,
+}
+
+impl Core {
+    /// This thread's counts.
+    #[inline]
+    pub(super) fn counters(&self) -> &Counters {
+        &self.all[self.index]
+    }
+
+    /// This thread's delays.
+    pub(super) fn delays(&self) -> &Delays {
+        &self.delays
+    }
+
+    /// The counts of all threads.
+    pub(super) fn stats(&self) -> Stats {
+        Stats::sum(&self.all)
+    }
+}
+
+/// Serves until the stop; says on `ready` whether it could start.
+pub(super) fn run(seed: Seed, ready: &Sender<Result<RingFlags, TargetError>>) {
+    // A core number beyond the mask's size makes core_affinity panic.
+    let pinned = seed.core < 1024 && core_affinity::set_for_current(core_affinity::CoreId { id: seed.core });
+    if !pinned {
+        let _ = ready.send(Err(TargetError::Pin { core: seed.core }));
+        return;
+    }
+    let (mut ring, flags) = match runtime::build(RING_ENTRIES) {
+        Ok(built) => built,
+        Err(source) => {
+            let _ = ready.send(Err(TargetError::Ring { source }));
+            return;
+        }
+    };
+    // What the future returns holds descriptors: it is dropped outside of the ring, where closing is a plain system call
+    // and does not queue behind an end that never comes.
+    let kept = ring.block_on(async {
+        match Parts::new(seed) {
+            Ok((parts, listener)) => {
+                let _ = ready.send(Ok(flags));
+                parts.serve(listener).await;
+                Some(parts)
+            }
+            Err(source) => {
+                let _ = ready.send(Err(TargetError::Ring { source }));
+                None
+            }
+        }
+    });
+    drop(kept);
+}
+
+/// What lives as long as the thread serves.
+struct Parts {
+    core: Rc<Core>,
+    tasks: Rc<Stop>,
+    /// Readable once the target stops.
+    stop: TcpStream,
+}
+
+/// A listening socket, and the same as monoio can poll it.
+struct Listener {
+    socket: TcpListener,
+    pollable: TcpStream,
+}
+
+impl Parts {
+    fn new(seed: Seed) -> io::Result<(Self, Listener)> {
+        let core = Rc::new(Core { all: seed.counters, index: seed.index, delays: Delays::new()? });
+        let parts = Self { core, tasks: Rc::default(), stop: pollable(seed.stop)? };
+        let listener = Listener { pollable: pollable(seed.listener.try_clone()?.into())?, socket: seed.listener };
+        Ok((parts, listener))
+    }
+
+    async fn serve(&self, listener: Listener) {
+        let keeper = Rc::clone(&self.core);
+        monoio::spawn(self.tasks.guard(async move { keeper.delays.keep().await }));
+        monoio::spawn(self.tasks.guard(accept(listener, Rc::clone(&self.core), Rc::clone(&self.tasks))));
+        // An error of the poll is as good a reason to stop.
+        let _ = self.stop.readable(false).await;
+        self.tasks.ask();
+        self.drain().await;
+    }
+
+    /// Waits, for half a second at most, until the tasks have ended and their sockets are closed.
+    async fn drain(&self) {
+        self.core.delays.clear();
+        let mut after_last = 0;
+        for _ in 0..DRAIN_STEPS {
+            if self.tasks.running() == 0 {
+                after_last += 1;
+            }
+            if after_last > CLOSE_STEPS {
+                break;
+            }
+            if self.core.delays.pause(Nanos(clock::now().0 + DRAIN_STEP.0)).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Any descriptor as monoio can poll it: the only public way to a readiness request is through its stream type.
+fn pollable(fd: OwnedFd) -> io::Result<TcpStream> {
+    TcpStream::from_std(std::net::TcpStream::from(fd))
+}
+
+/// Accepts connections and starts their tasks, until the stop.
+async fn accept(listener: Listener, core: Rc<Core>, tasks: Rc<Stop>) {
+    loop {
+        let waited = listener.pollable.readable(false).await;
+        if waited.is_err() || !accept_batch(&listener.socket, &core, &tasks) {
+            core.delays.until(Nanos(clock::now().0 + ACCEPT_PAUSE.0)).await;
+        }
+    }
+}
+
+/// Takes the connections that wait; false when the system refuses.
+fn accept_batch(listener: &TcpListener, core: &Rc<Core>, tasks: &Rc<Stop>) -> bool {
+    for _ in 0..ACCEPT_BATCH {
+        match listener.accept() {
+            Ok((stream, _)) => start(stream, core, tasks),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => return true,
+                io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                _ => return false,
+            },
+        }
+    }
+    true
+}
+
+fn start(stream: std::net::TcpStream, core: &Rc<Core>, tasks: &Rc<Stop>) {
+    // A client that has reset the connection meanwhile makes this fail; the first read will tell.
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
+    core.counters().opened.add(1);
+    let (core, served) = (Rc::clone(core), Rc::clone(core));
+    let task = tasks.guard(async move { serve::connection(stream, &served).await });
+    monoio::spawn(async move {
+        task.await;
+        core.counters().closed.add(1);
+    });
+}
