@@ -4,11 +4,13 @@
 //! [`units`] → [`plan`] → [`record`] → [`wire`] → [`net`] → [`engine`] → [`report`] → [`cli`].
 //! The embedded server, [`target`], stands apart. `ARCHITECTURE.md` has the map and the rules.
 
+pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod net;
 pub mod plan;
 pub mod record;
+pub mod report;
 pub mod target;
 pub mod units;
 pub mod wire;

@@ -1,2 +1,36 @@
-//! The binary.
-fn main() {}
+//! The binary: one pipeline from the command line to the exit code.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ringload::cli::session::Session;
+use ringload::cli::{self, Command, exit};
+use ringload::report::Summary;
+use ringload::{engine, plan};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "ringload: {error}");
+            ExitCode::from(exit::COULD_NOT_RUN)
+        }
+    }
+}
+
+fn run() -> Result<u8, Box<dyn Error>> {
+    let machine = engine::machine::machine();
+    let args = match cli::parse() {
+        Command::Bench(args) => args,
+        Command::Target(args) => return cli::target::run(&args, &machine),
+    };
+    let session = Session::open(*args, &machine)?;
+    let plan = Arc::new(plan::validate(&session.raw, &machine)?);
+    let shards = plan::shards(&plan);
+    let mut observe = session.watch(&plan)?;
+    let record = engine::run(&plan, &shards, &machine, &session.control, &mut observe)?;
+    drop(observe);
+    session.close(&Summary::new(&plan, &record))
+}

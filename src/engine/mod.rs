@@ -78,12 +78,10 @@ pub enum StartError {
 /// What the caller may watch while a run lasts.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// The last complete second, if there is one.
-    pub point: Option<&'a Point>,
+    /// The complete seconds so far.
+    pub points: &'a [Point],
     /// Since T0; zero before it.
     pub elapsed: Nanos,
-    /// Failures so far.
-    pub failed: u64,
 }
 
 /// Runs the plan's shards to their end and joins what they measured.
@@ -131,7 +129,6 @@ struct Team {
     events: mpsc::Receiver<Event>,
     members: Vec<Member>,
     timeline: Timeline,
-    failed: u64,
 }
 
 struct Member {
@@ -173,7 +170,7 @@ impl Team {
             let thread = Some(thread.map_err(StartError::Thread)?);
             members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
         }
-        Ok(Self { events, members, timeline: Timeline::new(shards.len()), failed: 0 })
+        Ok(Self { events, members, timeline: Timeline::new(shards.len()) })
     }
 
     /// Waits until every worker has opened what it could.
@@ -220,7 +217,7 @@ impl Team {
                     self.look_after(control);
                     next_look = Instant::now() + LOOK;
                     let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
-                    observe(Progress { point: self.timeline.points().last(), elapsed, failed: self.failed });
+                    observe(Progress { points: self.timeline.points(), elapsed });
                 }
             }
         }
@@ -228,7 +225,6 @@ impl Team {
 
     fn page(&mut self, shard: usize, mut interval: Box<Interval>) {
         self.timeline.add(shard, &interval);
-        self.failed += interval.counts.failed;
         interval.reset(Default::default());
         // A worker that has ended takes no pages back.
         let _ = self.members[shard].pages.send(interval);
@@ -278,8 +274,10 @@ impl Team {
         } else {
             Nanos(control.end().0.saturating_sub(control.t0().0))
         };
+        let (total, bugs) = merge(&shards);
         RunRecord {
-            total: merge(&shards),
+            total,
+            bugs,
             shards,
             timeline: self.timeline.finish(),
             window: window.max(Nanos(1)),

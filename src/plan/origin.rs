@@ -44,7 +44,8 @@ pub fn split(url: &str) -> Result<(&str, &str), String> {
         return Err(format!("the URL holds {bad:?}; percent-encode it"));
     }
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(format!("\"{url}\" has no scheme; write http://{url}"));
+        let shown = mask_userinfo(&format!("http://{url}"));
+        return Err(format!("a URL without a scheme; write {shown}"));
     };
     if !scheme.eq_ignore_ascii_case("http") {
         let hint =
@@ -93,6 +94,16 @@ pub fn push_target(out: &mut String, rest: &str) {
                 out.push_str(&format!("%{byte:02X}"));
             }
         }
+    }
+}
+
+/// The text with what stands between `://` and `@` replaced by `***`, where it is a URL with credentials.
+pub fn mask_userinfo(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    match authority.rfind('@') {
+        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        None => text.to_owned(),
     }
 }
 
@@ -151,7 +162,7 @@ mod tests {
     #[test]
     fn a_bad_url_is_refused_with_a_remedy() {
         for (url, part) in [
-            ("example.com/x", "no scheme"),
+            ("example.com/x", "write http://example.com/x"),
             ("ftp://example.com/", "unknown scheme"),
             ("http:///x", "no host"),
             ("http://:80/", "no host"),

@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_line_that_is_no_url_is_named_by_number() {
         for (content, line, part) in [
-            (&b"http://a/\n\nnonsense\n"[..], "line 3", "no scheme"),
+            (&b"http://a/\n\nnonsense\n"[..], "line 3", "without a scheme"),
             (b"http://a/x y", "line 1", "percent-encode"),
             (b"G@T http://a/", "line 1", "no method"),
             (b"http://a/\n\xff\xfe\x00", "line 2", "not text"),

@@ -301,6 +301,6 @@ mod tests {
         let header = RawHeader { text: "nocolon".into(), secret: false };
         refused(&RawPlan { headers: vec![header], ..raw() }, "-H", "colon");
         let input = Input { name: "urls.txt".into(), content: b"x".to_vec() };
-        refused(&RawPlan { input: Some(input), ..raw() }, "urls.txt line 1", "no scheme");
+        refused(&RawPlan { input: Some(input), ..raw() }, "urls.txt line 1", "without a scheme");
     }
 }

@@ -45,6 +45,8 @@ pub struct RunRecord {
     pub timeline: Vec<Point>,
     /// T0 to the end of sending; to the last completion where a number of requests ended it. Above 0.
     pub window: Nanos,
+    /// Equalities that must hold and do not, in words: bugs of this program.
+    pub bugs: Vec<String>,
     /// A signal ended it.
     pub interrupted: bool,
     /// T0 since the Unix epoch.

@@ -155,27 +155,35 @@ impl Tally {
         self.censored.least = [self.censored.least, other.censored.least].into_iter().flatten().min();
     }
 
-    /// Holds the accounting identity of the contract and what must follow from it.
+    /// Checks the accounting identity of the contract and what must follow from it.
     ///
-    /// # Panics
-    /// Where a request was lost or counted twice: a bug, and a wrong measuring tool must stop.
-    pub fn assert_adds_up(&self) {
+    /// # Errors
+    /// Which equality does not hold: a request was lost or counted twice, which is a bug of this program.
+    pub fn check(&self) -> Result<(), String> {
         let counts = &self.counts;
-        let ended = counts.ok + counts.http_error + counts.failed + counts.unsent + counts.in_flight_at_end;
-        assert_eq!(counts.intended, ended, "every intended request is in exactly one class: {counts:?}");
-        assert_eq!(counts.failed, self.failures.iter().sum::<u64>(), "failures by kind sum to failed");
         let answered = counts.ok + counts.http_error;
-        assert_eq!(answered, self.status.iter().sum::<u64>(), "answers by status sum to ok + http_error");
-        assert!(counts.intended >= counts.sent && counts.sent >= answered, "intended ≥ sent ≥ answered: {counts:?}");
-        let waited: u64 =
-            Failure::ALL.iter().filter(|kind| kind.waited()).map(|&kind| self.failures[kind as usize]).sum();
+        let waited: u64 = Failure::ALL.iter().filter(|kind| kind.waited()).map(|&kind| self.failures[kind as usize]).sum();
         let censored = waited + counts.in_flight_at_end + counts.unsent;
-        assert_eq!(self.censored.count, censored, "every unanswered wait is a lower bound");
-        assert_eq!(self.latencies.response.count(), answered + censored, "response holds what was answered or waited");
-        assert_eq!(self.latencies.response_ok.count(), counts.ok);
-        assert_eq!(self.latencies.service.count(), answered);
-        assert_eq!(self.latencies.pool_lag.count(), counts.sent);
-        assert_eq!(self.latencies.client_lag.count(), counts.sent);
+        let ended = answered + counts.failed + counts.unsent + counts.in_flight_at_end;
+        let latencies = &self.latencies;
+        let equalities = [
+            ("intended = ok + http_error + failed + unsent + in_flight_at_end", counts.intended, ended),
+            ("failed = the sum of its kinds", counts.failed, self.failures.iter().sum()),
+            ("answers by status = ok + http_error", self.status.iter().sum(), answered),
+            ("lower bounds = waited + in_flight_at_end + unsent", self.censored.count, censored),
+            ("response.count = answered + lower bounds", latencies.response.count(), answered + censored),
+            ("response_ok.count = ok", latencies.response_ok.count(), counts.ok),
+            ("service.count = answered", latencies.service.count(), answered),
+            ("pool_lag.count = sent", latencies.pool_lag.count(), counts.sent),
+            ("client_lag.count = sent", latencies.client_lag.count(), counts.sent),
+        ];
+        if let Some((name, left, right)) = equalities.into_iter().find(|(_, left, right)| left != right) {
+            return Err(format!("{name} does not hold: {left} against {right}"));
+        }
+        if counts.intended < counts.sent || counts.sent < answered {
+            return Err(format!("intended ≥ sent ≥ answered does not hold: {counts:?}"));
+        }
+        Ok(())
     }
 
     fn record_lags(&mut self, stamps: &Stamps) {

@@ -1,0 +1,312 @@
+//! `ringload bench`: the options, and the files and streams they name.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, ValueEnum};
+
+use super::mask;
+use crate::plan::raw::{Input, RawHeader};
+use crate::plan::{Arrivals, PlanError, RawPlan};
+use crate::report::{self, Format, Summary};
+
+/// Everything that can be typed after `bench`, as typed.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// What to ask for, one or more, in turn; without one the embedded target is measured
+    #[arg(value_name = "URL")]
+    urls: Vec<String>,
+
+    #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Load")]
+struct LoadArgs {
+    /// Connections open at the same time, in total [default: 64]
+    #[arg(short = 'c', long, value_name = "N", allow_hyphen_values = true)]
+    connections: Option<String>,
+    /// How long to send [default: 10s, without -n and --once]
+    #[arg(short = 'd', long, value_name = "TIME", short_alias = 'z', allow_hyphen_values = true)]
+    duration: Option<String>,
+    /// How many requests to send (10k, 2M); the last are awaited
+    #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true)]
+    requests: Option<String>,
+    /// Requests a second in total (10k, 0.5, 600/m), whether or not answers come: an open load; without it the load is
+    /// closed, as fast as answers come
+    #[arg(short = 'R', long, value_name = "RATE", alias = "qps", alias = "rps", allow_hyphen_values = true)]
+    rate: Option<String>,
+    /// How the requests of an open load are spaced [default: uniform]
+    #[arg(long, value_name = "HOW")]
+    arrivals: Option<ArrivalsArg>,
+    /// Worker threads, each pinned to a core of its own [default: the allowed cores, at most the connections]
+    #[arg(short = 't', long, value_name = "N", allow_hyphen_values = true)]
+    threads: Option<String>,
+    /// The cores to use, such as 0,2-3 [default: the allowed ones]
+    #[arg(long, value_name = "LIST")]
+    cores: Option<String>,
+    /// Load before the measured window, counted nowhere [default: 0s]
+    #[arg(long, value_name = "TIME")]
+    warmup: Option<String>,
+    /// Seed of every random choice [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Start even when no connection can be opened
+    #[arg(long)]
+    start_anyway: bool,
+}
+
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Requests")]
+struct RequestArgs {
+    /// A file with a URL a line, each with an optional METHOD before it; # starts a comment; - is standard input
+    #[arg(short = 'i', long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Send each line once, then stop
+    #[arg(long)]
+    once: bool,
+    /// The method of lines that name none [default: GET; POST with a body]
+    #[arg(short = 'X', long, value_name = "METHOD", visible_short_alias = 'm')]
+    method: Option<String>,
+    /// 'Name: value' adds or replaces a header, 'Name:' leaves a default out, 'Name;' sends it empty; @FILE reads lines
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    header: Vec<String>,
+    /// The body of every request: TEXT, @FILE, or @- for standard input
+    #[arg(short = 'b', long, value_name = "BODY", allow_hyphen_values = true)]
+    body: Option<String>,
+    /// false closes every connection after its answer [default: true]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    keep_alive: Option<bool>,
+}
+
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// From sending a request to the last byte of its answer [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
+    /// For one connection to open [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    connect_timeout: Option<String>,
+    /// Silence between bytes of an answer [default: none]
+    #[arg(long, value_name = "TIME")]
+    read_timeout: Option<String>,
+    /// From when a request was due to the last byte of its answer, queued or in flight [default: none]
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<String>,
+    /// How long answers are awaited after time or a signal ended the sending [default: 2s]
+    #[arg(long, value_name = "TIME")]
+    drain: Option<String>,
+}
+
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Output")]
+struct OutputArgs {
+    /// The report on standard output [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<FormatArg>,
+    /// Also write the report to FILE (.json, .txt choose the format, else --format); may be given again
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+    /// No progress line
+    #[arg(long)]
+    no_progress: bool,
+    /// No progress line and no notes: only errors, and the report
+    #[arg(short = 'q', long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ArrivalsArg {
+    /// Evenly
+    Uniform,
+    /// Independently of each other, as from many users
+    Poisson,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum FormatArg {
+    /// For people
+    #[default]
+    Text,
+    /// For programs, with all histograms
+    Json,
+}
+
+/// Where the report goes; checked before the run.
+#[derive(Debug)]
+pub struct Outputs {
+    stdout: Format,
+    files: Vec<(PathBuf, Format)>,
+    /// A progress line may be shown.
+    pub progress: bool,
+    /// Notes may be written to standard error.
+    pub notes: bool,
+}
+
+impl Args {
+    /// Whether the user named anything to ask for.
+    pub fn names_a_target(&self) -> bool {
+        !self.urls.is_empty() || self.request.input.is_some()
+    }
+
+    /// What was said, with every file read.
+    ///
+    /// # Errors
+    /// A file that cannot be read, standard input asked for twice.
+    pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
+        let Self { urls, load, request, limits, output } = self;
+        let outputs = output.check()?;
+        if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
+            return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
+        }
+        let raw = RawPlan {
+            urls,
+            input: request.input.as_deref().map(read_input).transpose()?,
+            once: request.once,
+            connections: load.connections,
+            threads: load.threads,
+            cores: load.cores,
+            duration: load.duration,
+            requests: load.requests,
+            rate: load.rate,
+            arrivals: load.arrivals.map(Arrivals::from),
+            method: request.method,
+            headers: headers(&request.header)?,
+            body: request.body.as_deref().map(body).transpose()?,
+            seed: load.seed,
+            warmup: load.warmup,
+            drain: limits.drain,
+            timeout: limits.timeout,
+            connect_timeout: limits.connect_timeout,
+            read_timeout: limits.read_timeout,
+            deadline: limits.deadline,
+            keep_alive: request.keep_alive,
+            start_anyway: load.start_anyway,
+            argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
+            embedded_target: false,
+        };
+        Ok((raw, outputs))
+    }
+}
+
+impl From<ArrivalsArg> for Arrivals {
+    fn from(arg: ArrivalsArg) -> Self {
+        match arg {
+            ArrivalsArg::Uniform => Self::Uniform,
+            ArrivalsArg::Poisson => Self::Poisson,
+        }
+    }
+}
+
+impl From<FormatArg> for Format {
+    fn from(arg: FormatArg) -> Self {
+        match arg {
+            FormatArg::Text => Self::Text,
+            FormatArg::Json => Self::Json,
+        }
+    }
+}
+
+impl OutputArgs {
+    /// Finds out before the run whether the report could be written after it.
+    fn check(self) -> Result<Outputs, PlanError> {
+        let format = Format::from(self.format.unwrap_or_default());
+        let mut files = Vec::with_capacity(self.output.len());
+        for path in self.output {
+            let subject = || format!("-o {}", path.display());
+            let folder = match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new("."),
+            };
+            if !folder.is_dir() {
+                let problem = format!("the folder {} does not exist; make it with: mkdir -p", folder.display());
+                return Err(PlanError::new(subject(), problem));
+            }
+            if path.is_dir() {
+                return Err(PlanError::new(subject(), "is a folder; name a file in it"));
+            }
+            if let Err(error) = tempfile::tempfile_in(folder) {
+                return Err(PlanError::new(subject(), format!("cannot write to {}: {error}", folder.display())));
+            }
+            let of_path = Format::of_path(&path).unwrap_or(format);
+            files.push((path, of_path));
+        }
+        Ok(Outputs {
+            stdout: if files.is_empty() { format } else { Format::Text },
+            files,
+            progress: !self.no_progress && !self.quiet,
+            notes: !self.quiet,
+        })
+    }
+}
+
+impl Outputs {
+    /// Writes the report everywhere it is wanted; a reader that went away is no error.
+    ///
+    /// # Errors
+    /// The first that kept it from a file or from standard output; the other places have theirs all the same.
+    pub fn write(&self, summary: &Summary<'_>) -> Result<(), String> {
+        let mut first_error = None;
+        for (path, format) in &self.files {
+            if let Err(error) = report::save(path, *format, summary) {
+                first_error.get_or_insert(format!("-o {}: {error}", path.display()));
+            }
+        }
+        let mut stdout = io::stdout().lock();
+        match report::write(self.stdout, summary, &mut stdout).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                first_error.get_or_insert(format!("standard output: {error}"));
+            }
+            _ => {}
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+fn read_input(path: &Path) -> Result<Input, PlanError> {
+    let (name, content) =
+        if path == Path::new("-") { ("standard input".to_owned(), read_stdin()) } else { (path.display().to_string(), fs::read(path)) };
+    let content = content.map_err(|error| PlanError::new(format!("-i {}", path.display()), format!("cannot read it: {error}")))?;
+    Ok(Input { name, content })
+}
+
+fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {
+    let mut headers = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let Some(path) = argument.strip_prefix('@') else {
+            headers.push(RawHeader { text: argument.clone(), secret: false });
+            continue;
+        };
+        let refused = |error: &dyn std::fmt::Display| PlanError::new(format!("-H @{path}"), format!("cannot read it: {error}"));
+        let text = fs::read_to_string(path).map_err(|error| refused(&error))?;
+        let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        headers.extend(lines.map(|line| RawHeader { text: line.to_owned(), secret: true }));
+    }
+    Ok(headers)
+}
+
+fn body(argument: &str) -> Result<Vec<u8>, PlanError> {
+    match argument.strip_prefix('@') {
+        None => Ok(argument.as_bytes().to_vec()),
+        Some(path) => {
+            let content = if path == "-" { read_stdin() } else { fs::read(path) };
+            content.map_err(|error| PlanError::new(format!("-b @{path}"), format!("cannot read it: {error}")))
+        }
+    }
+}
+
+fn read_stdin() -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    io::stdin().lock().read_to_end(&mut content)?;
+    Ok(content)
+}

@@ -1,0 +1,25 @@
+//! Exit codes; a contract (section 4).
+
+use crate::report::Summary;
+
+/// It ran and the answer is no.
+pub const NO: u8 = 1;
+/// It could not run: usage, environment, input, nothing reachable.
+pub const COULD_NOT_RUN: u8 = 2;
+/// It ran and no answer can be given: a worker died.
+pub const NO_ANSWER: u8 = 3;
+/// A bug of ours was caught; what was measured is written.
+pub const BUG: u8 = 101;
+/// Ended by SIGINT or SIGTERM.
+pub const INTERRUPTED: u8 = 130;
+
+/// What a finished run exits with; the gravest finding counts.
+pub fn of(summary: &Summary<'_>) -> u8 {
+    match summary.record {
+        record if !record.bugs.is_empty() => BUG,
+        _ if summary.workers_lost > 0 => NO_ANSWER,
+        record if record.interrupted => INTERRUPTED,
+        _ if summary.nothing_succeeded => NO,
+        _ => 0,
+    }
+}

@@ -1,0 +1,37 @@
+//! The progress line on standard error, drawn by indicatif when it is a terminal.
+
+use std::io::IsTerminal as _;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::engine;
+use crate::plan::Plan;
+use crate::report::progress;
+
+/// The line of one run; draws nothing where nobody would see it.
+pub(super) struct Line {
+    bar: ProgressBar,
+}
+
+impl Line {
+    pub(super) fn new(wanted: bool) -> Self {
+        let seen = wanted && std::io::stderr().is_terminal();
+        let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        Self { bar }
+    }
+
+    pub(super) fn show(&self, plan: &Plan, state: &engine::Progress<'_>) {
+        self.bar.set_message(progress::line(plan, state.elapsed, state.points));
+        self.bar.tick();
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

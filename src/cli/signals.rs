@@ -1,0 +1,28 @@
+//! SIGINT and SIGTERM: the first ends the sending, a second one the program.
+
+use std::io;
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::exit;
+
+/// Calls `first` on the first signal, on a thread of its own; a second signal ends the program at once.
+///
+/// # Errors
+/// The system's, when handlers or the thread cannot be set up.
+pub(super) fn on_first(first: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let listen = move || {
+        let mut arrivals = signals.forever();
+        if arrivals.next().is_some() {
+            first();
+        }
+        if arrivals.next().is_some() {
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
+    Ok(())
+}
