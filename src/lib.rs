@@ -8,6 +8,7 @@ pub mod clock;
 pub mod net;
 pub mod plan;
 pub mod record;
+pub mod report;
 pub mod target;
 pub mod units;
 pub mod wire;
