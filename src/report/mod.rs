@@ -4,6 +4,7 @@ pub mod escape;
 #[cfg(test)]
 mod fixture;
 pub mod summary;
+pub mod terminal;
 pub mod warning;
 
 pub use escape::escape;

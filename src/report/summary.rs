@@ -4,7 +4,7 @@
 
 use super::warning::{self, Warning};
 use crate::plan::Plan;
-use crate::record::{Histogram, RunRecord, ShardRecord};
+use crate::record::{Histogram, RunRecord, ShardRecord, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// The quantiles of every latency: their names in reports, and q.
@@ -119,6 +119,8 @@ pub struct ShardSummary {
     pub sent_per_s: f64,
     /// Of all that was answered or waited.
     pub response: Statistics,
+    /// As for the run: the share of `response` below its first lower bound.
+    pub censored_from_q: Option<f64>,
     /// Of ok and http_error.
     pub service: Statistics,
     /// CPU time of its worker.
@@ -148,7 +150,7 @@ impl<'a> Summary<'a> {
                 sent: total.traffic.sent as f64 / window_s,
             },
             latencies: latencies(&total.latencies),
-            censored_from_q: censored_from_q(record),
+            censored_from_q: censored_from_q(total),
             status: (0u16..).zip(total.status.iter().copied()).filter(|&(_, n)| n > 0).collect(),
             shards: record.shards.iter().map(|shard| ShardSummary::new(shard, window_s)).collect(),
             cpu_s: cpu.as_secs_f64(),
@@ -160,11 +162,6 @@ impl<'a> Summary<'a> {
         };
         summary.warnings = warning::warnings(&summary);
         summary
-    }
-
-    /// Whether the response time at `q`, 0 to 1, is only a lower bound.
-    pub fn is_lower_bound(&self, q: f64) -> bool {
-        self.censored_from_q.is_some_and(|from| q >= from)
     }
 }
 
@@ -197,6 +194,7 @@ impl ShardSummary {
         Self {
             sent_per_s: sent as f64 / window_s,
             response: Statistics::new(&record.tally.latencies.response),
+            censored_from_q: censored_from_q(&record.tally),
             service: Statistics::new(&record.tally.latencies.service),
             cpu_s: record.cpu.as_secs_f64(),
             cpu_us_per_request: us_per(record.cpu, sent),
@@ -238,9 +236,14 @@ fn latencies(measured: &crate::record::tally::Latencies) -> Latencies {
     }
 }
 
-fn censored_from_q(record: &RunRecord) -> Option<f64> {
-    let response = &record.total.latencies.response;
-    let least = record.total.censored.least.filter(|_| record.total.censored.count > 0)?;
+/// Whether the response time at `q`, 0 to 1, is only a lower bound, for a run or a shard censored from `from_q` on.
+pub fn lower_bound(from_q: Option<f64>, q: f64) -> bool {
+    from_q.is_some_and(|from| q >= from)
+}
+
+fn censored_from_q(tally: &Tally) -> Option<f64> {
+    let response = &tally.latencies.response;
+    let least = tally.censored.least.filter(|_| tally.censored.count > 0)?;
     Some(response.count_below(least) as f64 / response.count() as f64)
 }
 

@@ -1,436 +1,192 @@
-//! What makes a number of a run doubtful: a closed list, each with a stable code, its cause and what to do about it.
-
-use std::fmt;
+//! What makes a number of a run doubtful: a closed list of codes, each with its cause and what to do about it.
 
 use super::escape::escape;
-use super::summary::{QUANTILES, Rates, Summary};
+use super::summary::{QUANTILES, Summary, lower_bound};
 use crate::plan::{Load, Plan};
 use crate::record::{Failure, RunRecord};
-use crate::units::{Nanos, format_us};
-
-/// Every code that a report may carry; a contract. Codes are added, never renamed.
-pub const CODES: [&str; 18] = [
-    "worker_lost",
-    "interrupted",
-    "no_success",
-    "failures",
-    "http_errors",
-    "redirects",
-    "lower_bounds",
-    "unsent",
-    "rate_missed",
-    "connection_limited",
-    "client_saturated",
-    "in_flight_at_end",
-    "churn",
-    "clamped",
-    "few_samples",
-    "ring_flags",
-    "shared_machine",
-    "loopback",
-];
+use crate::units::format_us;
 
 /// Share of a core's time beyond which its worker, not the server, is what limits the load.
 const BUSY_SHARE: f64 = 0.85;
 
 /// One reason to doubt a number.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Warning {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Which one.
+    pub code: Code,
+    /// Cause and remedy in one or two sentences; printable ASCII.
+    pub text: String,
+}
+
+/// Every warning there is, gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
     /// A worker died before the end.
-    WorkerLost {
-        /// Index of its shard.
-        shard: u64,
-        /// Number of shards.
-        of: u64,
-        /// What it said last, control characters escaped.
-        reason: String,
-    },
-    /// A signal ended the run after so many seconds.
-    Interrupted {
-        /// Length of the window.
-        window_s: f64,
-    },
+    WorkerLost,
+    /// A signal ended the run.
+    Interrupted,
     /// Not one request was answered below 400.
     NoSuccess,
     /// Requests ended without a whole answer.
-    Failures {
-        /// All kinds together.
-        failed: u64,
-        /// All requests.
-        intended: u64,
-        /// The kinds that occurred, most frequent first.
-        kinds: Vec<(Failure, u64)>,
-    },
+    Failures,
     /// Answers of 400 and above.
-    HttpErrors {
-        /// How many.
-        errors: u64,
-        /// Answers of any status.
-        answered: u64,
-        /// The most frequent of their statuses.
-        status: u16,
-    },
+    HttpErrors,
     /// More than half of the answers were 3xx.
-    Redirects {
-        /// How many.
-        redirects: u64,
-        /// Answers of any status.
-        answered: u64,
-    },
-    /// Some quantile that is printed is only a lower bound.
-    LowerBounds {
-        /// The first such quantile's name.
-        from: &'static str,
-        /// How many response times are lower bounds.
-        censored: u64,
-    },
-    /// More than one in a thousand requests fell due and was never sent.
-    Unsent {
-        /// How many.
-        unsent: u64,
-        /// All requests.
-        intended: u64,
-        /// Open connections.
-        connections: u32,
-    },
-    /// Fewer than 99 % of the intended requests were sent.
-    RateMissed {
-        /// Sent a second.
-        sent_per_s: f64,
-        /// Intended a second.
-        intended_per_s: f64,
-    },
-    /// An open load waited for free connections.
-    ConnectionLimited {
-        /// 99th percentile of pool lag.
-        pool_lag_p99_us: f64,
-        /// Open connections.
-        connections: u32,
-    },
+    Redirects,
+    /// A quantile that is printed is only a lower bound.
+    LowerBounds,
+    /// Open load: more than one request in a thousand fell due and was never sent.
+    Unsent,
+    /// Open load: fewer than 99 % of the intended requests were sent.
+    RateMissed,
+    /// Open load: requests waited for free connections.
+    ConnectionLimited,
     /// Workers were busy nearly all the time.
-    ClientSaturated {
-        /// Their CPUs.
-        cores: Vec<usize>,
-        /// Whether the load was closed.
-        closed: bool,
-    },
+    ClientSaturated,
     /// Requests had no end when the drain was over.
-    InFlightAtEnd {
-        /// How many.
-        requests: u64,
-        /// Length of the drain.
-        drain: Nanos,
-    },
+    InFlightAtEnd,
     /// Connections were opened again and again though keep-alive is on.
-    Churn {
-        /// Opened after T0.
-        reconnects: u64,
-        /// Requests sent.
-        sent: u64,
-    },
-    /// Values above the histograms' range.
-    Clamped {
-        /// How many, over all histograms.
-        values: u64,
-    },
+    Churn,
+    /// Times above the histograms' range.
+    Clamped,
     /// Too few values for a p99.
-    FewSamples {
-        /// How many response times there are.
-        count: u64,
-    },
+    FewSamples,
     /// The kernel refused the cheapest ring.
-    RingFlags {
-        /// What it granted every shard.
-        granted: Vec<&'static str>,
-    },
+    RingFlags,
     /// The target was started by this very process.
     SharedMachine,
     /// The target has a loopback address.
     Loopback,
 }
 
-impl Warning {
-    /// Its name in reports, one of [`CODES`].
-    pub fn code(&self) -> &'static str {
+impl Code {
+    /// All codes, in order.
+    pub const ALL: [Self; 18] = [
+        Self::WorkerLost,
+        Self::Interrupted,
+        Self::NoSuccess,
+        Self::Failures,
+        Self::HttpErrors,
+        Self::Redirects,
+        Self::LowerBounds,
+        Self::Unsent,
+        Self::RateMissed,
+        Self::ConnectionLimited,
+        Self::ClientSaturated,
+        Self::InFlightAtEnd,
+        Self::Churn,
+        Self::Clamped,
+        Self::FewSamples,
+        Self::RingFlags,
+        Self::SharedMachine,
+        Self::Loopback,
+    ];
+
+    /// The name in reports; a contract. Names are added, never changed.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::WorkerLost { .. } => "worker_lost",
-            Self::Interrupted { .. } => "interrupted",
+            Self::WorkerLost => "worker_lost",
+            Self::Interrupted => "interrupted",
             Self::NoSuccess => "no_success",
-            Self::Failures { .. } => "failures",
-            Self::HttpErrors { .. } => "http_errors",
-            Self::Redirects { .. } => "redirects",
-            Self::LowerBounds { .. } => "lower_bounds",
-            Self::Unsent { .. } => "unsent",
-            Self::RateMissed { .. } => "rate_missed",
-            Self::ConnectionLimited { .. } => "connection_limited",
-            Self::ClientSaturated { .. } => "client_saturated",
-            Self::InFlightAtEnd { .. } => "in_flight_at_end",
-            Self::Churn { .. } => "churn",
-            Self::Clamped { .. } => "clamped",
-            Self::FewSamples { .. } => "few_samples",
-            Self::RingFlags { .. } => "ring_flags",
+            Self::Failures => "failures",
+            Self::HttpErrors => "http_errors",
+            Self::Redirects => "redirects",
+            Self::LowerBounds => "lower_bounds",
+            Self::Unsent => "unsent",
+            Self::RateMissed => "rate_missed",
+            Self::ConnectionLimited => "connection_limited",
+            Self::ClientSaturated => "client_saturated",
+            Self::InFlightAtEnd => "in_flight_at_end",
+            Self::Churn => "churn",
+            Self::Clamped => "clamped",
+            Self::FewSamples => "few_samples",
+            Self::RingFlags => "ring_flags",
             Self::SharedMachine => "shared_machine",
             Self::Loopback => "loopback",
         }
+    }
+
+    fn because(self, text: impl Into<String>) -> Warning {
+        Warning { code: self, text: text.into() }
+    }
+}
+
+impl Warning {
+    /// The code's name in reports.
+    pub fn code(&self) -> &'static str {
+        self.code.name()
     }
 }
 
 /// All that is doubtful about a run, gravest first; everything else of the summary is known already.
 pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
-    let mut all = Vec::new();
-    all.extend(lost(summary.record));
-    if summary.record.interrupted {
-        all.push(Warning::Interrupted { window_s: summary.window_s });
-    }
-    if summary.nothing_succeeded {
-        all.push(Warning::NoSuccess);
-    }
-    all.extend(failures(summary.record));
-    all.extend(http_errors(summary));
-    all.extend(redirects(summary));
-    all.extend(lower_bounds(summary));
-    all.extend(open_load(summary));
-    all.extend(saturated(summary));
-    all.extend(in_flight(summary));
-    all.extend(churn(summary));
-    all.extend(clamped(summary.record));
-    all.extend(few_samples(summary));
-    all.extend(ring(summary));
-    all.extend(shared(summary.plan, summary.record));
+    let mut all: Vec<_> = lost(summary.record).collect();
+    let rules = [
+        interrupted,
+        no_success,
+        failures,
+        http_errors,
+        redirects,
+        lower_bounds,
+        unsent,
+        rate_missed,
+        connection_limited,
+        client_saturated,
+        in_flight_at_end,
+        churn,
+        clamped,
+        few_samples,
+        ring_flags,
+        |summary: &Summary<'_>| shared_machine(summary.plan, summary.record),
+    ];
+    all.extend(rules.iter().filter_map(|rule| rule(summary)));
+    assert!(all.is_sorted_by_key(|warning| warning.code), "rules stand in the order of their codes");
     all
 }
 
 fn lost(record: &RunRecord) -> impl Iterator<Item = Warning> + '_ {
     record.shards.iter().filter_map(|shard| {
         let reason = escape(shard.lost.as_deref()?);
-        Some(Warning::WorkerLost { shard: shard.shard.index, of: shard.shard.count, reason })
+        let (index, count) = (shard.shard.index, shard.shard.count);
+        Some(Code::WorkerLost.because(format!(
+            "the worker of shard {index} of {count} died ({reason}): its part of the load is missing, so no figure holds \
+             for the whole. Please report this bug."
+        )))
     })
 }
 
-fn failures(record: &RunRecord) -> Option<Warning> {
-    let counts = &record.total.counts;
-    let mut kinds: Vec<_> = Failure::ALL.into_iter().zip(record.total.failures).filter(|&(_, n)| n > 0).collect();
+fn interrupted(summary: &Summary<'_>) -> Option<Warning> {
+    summary.record.interrupted.then(|| {
+        let after = format_us(summary.window_s * 1e6);
+        Code::Interrupted.because(format!("a signal ended the run after {after}; the figures cover that part alone."))
+    })
+}
+
+fn no_success(summary: &Summary<'_>) -> Option<Warning> {
+    summary.nothing_succeeded.then(|| {
+        Code::NoSuccess.because("not one request was answered below 400: check the URL, and that the server is up.")
+    })
+}
+
+fn failures(summary: &Summary<'_>) -> Option<Warning> {
+    let total = &summary.record.total;
+    let mut kinds: Vec<_> = Failure::ALL.into_iter().zip(total.failures).filter(|&(_, n)| n > 0).collect();
     kinds.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
-    (counts.failed > 0).then_some(Warning::Failures { failed: counts.failed, intended: counts.intended, kinds })
-}
-
-fn http_errors(summary: &Summary<'_>) -> Option<Warning> {
-    let counts = &summary.record.total.counts;
-    // The first of the largest: `max_by_key` would take the last.
-    let errors = summary.status.iter().rev().filter(|(status, _)| *status >= 400);
-    let &(status, _) = errors.max_by_key(|(_, n)| *n)?;
-    Some(Warning::HttpErrors { errors: counts.http_error, answered: counts.ok + counts.http_error, status })
-}
-
-fn redirects(summary: &Summary<'_>) -> Option<Warning> {
-    let counts = &summary.record.total.counts;
-    let answered = counts.ok + counts.http_error;
-    let redirects: u64 = summary.status.iter().filter(|(s, _)| (300..400).contains(s)).map(|(_, n)| n).sum();
-    (redirects * 2 > answered).then_some(Warning::Redirects { redirects, answered })
-}
-
-fn lower_bounds(summary: &Summary<'_>) -> Option<Warning> {
-    let measured = QUANTILES.iter().zip(summary.latencies.response.quantiles_us).filter(|(_, value)| value.is_some());
-    let (&(from, _), _) = measured.into_iter().find(|&(&(_, q), _)| summary.is_lower_bound(q))?;
-    Some(Warning::LowerBounds { from, censored: summary.record.total.censored.count })
-}
-
-fn open_load(summary: &Summary<'_>) -> Vec<Warning> {
-    let (counts, connections) = (&summary.record.total.counts, summary.plan.connections);
-    let mut all = Vec::new();
-    if summary.plan.load == Load::Closed {
-        return all;
-    }
-    if counts.unsent * 1_000 > counts.intended {
-        all.push(Warning::Unsent { unsent: counts.unsent, intended: counts.intended, connections });
-    }
-    if counts.sent * 100 < counts.intended * 99 {
-        let Rates { sent, intended, .. } = summary.rates;
-        all.push(Warning::RateMissed { sent_per_s: sent, intended_per_s: intended });
-    }
-    if let Some(pool_lag_p99_us) = summary.latencies.pool_lag.p99_us() {
-        let response_p99_us = summary.latencies.response.p99_us().unwrap_or(0.0);
-        if pool_lag_p99_us > 1_000.0 && pool_lag_p99_us > 0.1 * response_p99_us {
-            all.push(Warning::ConnectionLimited { pool_lag_p99_us, connections });
-        }
-    }
-    all
-}
-
-fn saturated(summary: &Summary<'_>) -> Option<Warning> {
-    let shards = summary.record.shards.iter().zip(&summary.shards);
-    let busy = shards.filter(|(_, figures)| figures.cpu_s > BUSY_SHARE * summary.window_s);
-    let cores: Vec<usize> = busy.map(|(record, _)| record.shard.cpu).collect();
-    let closed = summary.plan.load == Load::Closed;
-    (!cores.is_empty()).then_some(Warning::ClientSaturated { cores, closed })
-}
-
-fn in_flight(summary: &Summary<'_>) -> Option<Warning> {
-    let requests = summary.record.total.counts.in_flight_at_end;
-    (requests > 0).then_some(Warning::InFlightAtEnd { requests, drain: summary.plan.drain })
-}
-
-fn churn(summary: &Summary<'_>) -> Option<Warning> {
-    let counts = &summary.record.total.counts;
-    let reconnects = counts.connections_opened.saturating_sub(counts.connections_opened_before_t0);
-    let churns = summary.plan.keep_alive && reconnects * 10 > counts.sent && counts.sent > 0;
-    churns.then_some(Warning::Churn { reconnects, sent: counts.sent })
-}
-
-fn clamped(record: &RunRecord) -> Option<Warning> {
-    let values = record.total.latencies.named().iter().map(|(_, histogram)| histogram.clamped()).sum();
-    (values > 0).then_some(Warning::Clamped { values })
-}
-
-fn few_samples(summary: &Summary<'_>) -> Option<Warning> {
-    let response = &summary.latencies.response;
-    (response.count > 0 && response.p99_us().is_none()).then_some(Warning::FewSamples { count: response.count })
-}
-
-fn ring(summary: &Summary<'_>) -> Option<Warning> {
-    let cheapest = ["COOP_TASKRUN", "SINGLE_ISSUER", "DEFER_TASKRUN"];
-    let granted = &summary.ring_flags;
-    let missing = summary.record.driver == "io_uring" && cheapest.iter().any(|flag| !granted.contains(flag));
-    missing.then(|| Warning::RingFlags { granted: granted.clone() })
-}
-
-fn shared(plan: &Plan, record: &RunRecord) -> Option<Warning> {
-    if plan.embedded_target {
-        return Some(Warning::SharedMachine);
-    }
-    let loopback = record.addresses.iter().flatten().any(|address| address.ip().to_canonical().is_loopback());
-    loopback.then_some(Warning::Loopback)
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WorkerLost { .. } | Self::Interrupted { .. } | Self::ClientSaturated { .. } => self.fmt_client(f),
-            Self::NoSuccess | Self::Failures { .. } | Self::HttpErrors { .. } | Self::Redirects { .. } => {
-                self.fmt_answers(f)
-            }
-            Self::Unsent { .. } | Self::RateMissed { .. } | Self::ConnectionLimited { .. } => self.fmt_open(f),
-            _ => self.fmt_figures(f),
-        }
-    }
-}
-
-impl Warning {
-    fn fmt_client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WorkerLost { shard, of, reason } => write!(
-                f,
-                "worker {shard} of {of} died (\"{reason}\"): its part of the load is missing and no figure holds for the \
-                 whole; please report this bug."
-            ),
-            Self::Interrupted { window_s } => {
-                write!(f, "a signal ended the run after {}; the figures cover that part alone.", format_us(window_s * 1e6))
-            }
-            Self::ClientSaturated { cores, closed } => write!(
-                f,
-                "the client kept {} {} busy more than 85 % of the time: {}. Give it more cores (-t, --cores).",
-                if cores.len() == 1 { "core" } else { "cores" },
-                ranges(cores),
-                if *closed { "throughput is a lower bound" } else { "latencies may include its own delays" }
-            ),
-            _ => unreachable!("fmt sends it elsewhere"),
-        }
-    }
-
-    fn fmt_answers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuccess => f.write_str(
-                "not one request was answered below 400; check the URL, and that the server is up, before reading on.",
-            ),
-            Self::Failures { failed, intended, kinds } => {
-                let named: Vec<_> = kinds.iter().map(|(kind, n)| format!("{} {n}", kind.name())).collect();
-                let share = percent(*failed, *intended);
-                write!(f, "{failed} of {intended} requests failed ({share}): {}.", named.join(", "))?;
-                kinds.first().map_or(Ok(()), |&(kind, _)| write!(f, " {}.", remedy(kind)))
-            }
-            Self::HttpErrors { errors, answered, status } => write!(
-                f,
-                "{errors} of {answered} answers ({}) were 400 or above, most often {status}; they are not in ok/s. Check \
-                 URL, method and headers, or the server's log.",
-                percent(*errors, *answered)
-            ),
-            Self::Redirects { redirects, answered } => write!(
-                f,
-                "{} of the answers were redirects (3xx), which are not followed: the load measured redirects. Ask for the \
-                 URL they lead to.",
-                percent(*redirects, *answered)
-            ),
-            _ => unreachable!("fmt sends it elsewhere"),
-        }
-    }
-
-    fn fmt_open(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsent { unsent, intended, connections } => write!(
-                f,
-                "{unsent} of {intended} requests ({}) fell due and were never sent: {connections} connections did not keep \
-                 up with the rate. Raise -c, or lower -R to what the server takes.",
-                percent(*unsent, *intended)
-            ),
-            Self::RateMissed { sent_per_s, intended_per_s } => write!(
-                f,
-                "{sent_per_s:.0}/s were sent of {intended_per_s:.0}/s intended: service times are those of the lighter load."
-            ),
-            Self::ConnectionLimited { pool_lag_p99_us, connections } => write!(
-                f,
-                "requests waited for a free connection (pool lag p99 {}): the open load ran as a closed one of \
-                 c={connections}. Raise -c until pool lag is gone.",
-                format_us(*pool_lag_p99_us)
-            ),
-            _ => unreachable!("fmt sends it elsewhere"),
-        }
-    }
-
-    fn fmt_figures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LowerBounds { from, censored } => write!(
-                f,
-                "response times from {from} on are lower bounds (> x): {censored} requests had timed out, were in flight or \
-                 unsent, and count with the time they had waited."
-            ),
-            Self::InFlightAtEnd { requests, drain } => write!(
-                f,
-                "{requests} requests had no end {drain} after the sending stopped; they count with the time waited. Raise \
-                 --drain to see them through."
-            ),
-            Self::Churn { reconnects, sent } => write!(
-                f,
-                "{reconnects} connections were opened for {sent} requests although keep-alive is on, usually because the \
-                 server closes them: response times include connecting. Raise the server's keep-alive limits."
-            ),
-            Self::Clamped { values } => write!(f, "{values} times were above 24 h and are counted as 24 h."),
-            Self::FewSamples { count } => {
-                write!(f, "{count} requests are too few for a p99; run longer (-d) or send more (-n).")
-            }
-            Self::RingFlags { granted } => write!(
-                f,
-                "the kernel granted {} of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN, so the client needs \
-                 about 26 % more CPU; Linux 6.1 or later has all.",
-                if granted.is_empty() { "none".to_owned() } else { format!("only {}", granted.join(", ")) }
-            ),
-            Self::SharedMachine => f.write_str(
-                "the target was started by this process and shares its machine: the figures exercise the client and are \
-                 no benchmark of a server.",
-            ),
-            Self::Loopback => f.write_str(
-                "the target is on this machine (loopback): client and server compete for its cores. Keep them apart \
-                 (--cores, taskset), or use two machines.",
-            ),
-            _ => unreachable!("fmt sends it elsewhere"),
-        }
-    }
+    let remedy = remedy(kinds.first()?.0);
+    let named: Vec<_> = kinds.iter().map(|(kind, n)| format!("{} {n}", kind.name())).collect();
+    let (failed, intended) = (total.counts.failed, total.counts.intended);
+    Some(Code::Failures.because(format!(
+        "{failed} of {intended} requests failed ({}): {}. {remedy}.",
+        percent(failed, intended),
+        named.join(", ")
+    )))
 }
 
 /// What to do about the most frequent kind of failure.
 fn remedy(kind: Failure) -> &'static str {
     match kind {
         Failure::Resolve => "Check the host name",
-        Failure::Connect => "Check that the server is up, its backlog, and the open-files limits (ulimit -n)",
+        Failure::Connect => "Check that the server is up, its backlog, and the limits on open files (ulimit -n)",
         Failure::ConnectTimeout => "Check the way to the server, or raise --connect-timeout",
         Failure::Proxy => "Check the proxy and its credentials",
         Failure::Tls => "Check the server's certificate",
@@ -445,8 +201,169 @@ fn remedy(kind: Failure) -> &'static str {
     }
 }
 
+fn http_errors(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    // Backwards, because `max_by_key` takes the last of equals and the lowest status is wanted.
+    let errors = summary.status.iter().rev().filter(|(status, _)| *status >= 400);
+    let (status, _) = errors.max_by_key(|(_, n)| *n)?;
+    let (errors, answered) = (counts.http_error, counts.ok + counts.http_error);
+    Some(Code::HttpErrors.because(format!(
+        "{errors} of {answered} answers ({}) were 400 or above, most often {status}; they are not in ok/s. Check URL, \
+         method and headers, or the server's log.",
+        percent(errors, answered)
+    )))
+}
+
+fn redirects(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    let answered = counts.ok + counts.http_error;
+    let redirects: u64 = summary.status.iter().filter(|(s, _)| (300..400).contains(s)).map(|(_, n)| n).sum();
+    (redirects * 2 > answered).then(|| {
+        Code::Redirects.because(format!(
+            "{} of the answers were redirects (3xx), which are not followed: the load measured redirects. Ask for the \
+             URL they lead to.",
+            percent(redirects, answered)
+        ))
+    })
+}
+
+fn lower_bounds(summary: &Summary<'_>) -> Option<Warning> {
+    let measured = QUANTILES.iter().zip(summary.latencies.response.quantiles_us).filter(|(_, value)| value.is_some());
+    let (&(from, _), _) = measured.into_iter().find(|&(&(_, q), _)| lower_bound(summary.censored_from_q, q))?;
+    let censored = summary.record.total.censored.count;
+    Some(Code::LowerBounds.because(format!(
+        "response times from {from} on are lower bounds (> x): {censored} requests timed out, were in flight at the end or \
+         unsent, and count with the time they had waited."
+    )))
+}
+
+fn unsent(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    let behind = is_open(summary.plan) && counts.unsent * 1_000 > counts.intended;
+    behind.then(|| {
+        Code::Unsent.because(format!(
+            "{} of {} requests ({}) fell due and were never sent: {} connections did not keep up with the rate. Raise -c, \
+             or lower -R to what the server takes.",
+            counts.unsent,
+            counts.intended,
+            percent(counts.unsent, counts.intended),
+            summary.plan.connections
+        ))
+    })
+}
+
+fn rate_missed(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    let missed = is_open(summary.plan) && u128::from(counts.sent) * 100 < u128::from(counts.intended) * 99;
+    missed.then(|| {
+        let (sent, intended) = (summary.rates.sent, summary.rates.intended);
+        Code::RateMissed.because(format!(
+            "{sent:.0}/s were sent of {intended:.0}/s intended: service times are those of the lighter load."
+        ))
+    })
+}
+
+fn connection_limited(summary: &Summary<'_>) -> Option<Warning> {
+    let pool_lag_us = summary.latencies.pool_lag.p99_us()?;
+    let response_us = summary.latencies.response.p99_us()?;
+    let limited = is_open(summary.plan) && pool_lag_us > 1_000.0 && pool_lag_us > 0.1 * response_us;
+    limited.then(|| {
+        Code::ConnectionLimited.because(format!(
+            "requests waited for a free connection (pool lag p99 {}): the open load ran as a closed one of c={}. Raise -c \
+             until pool lag is gone.",
+            format_us(pool_lag_us),
+            summary.plan.connections
+        ))
+    })
+}
+
+fn client_saturated(summary: &Summary<'_>) -> Option<Warning> {
+    let shards = summary.record.shards.iter().zip(&summary.shards);
+    let busy = shards.filter(|(_, figures)| figures.cpu_s > BUSY_SHARE * summary.window_s);
+    let cores: Vec<usize> = busy.map(|(record, _)| record.shard.cpu).collect();
+    let effect =
+        if is_open(summary.plan) { "latencies may hold its own delays" } else { "throughput is a lower bound" };
+    (!cores.is_empty()).then(|| {
+        Code::ClientSaturated.because(format!(
+            "the client kept its core {} busy more than {:.0} % of the time: {effect}. Give it more cores (-t, --cores).",
+            ranges(&cores),
+            BUSY_SHARE * 100.0
+        ))
+    })
+}
+
+fn in_flight_at_end(summary: &Summary<'_>) -> Option<Warning> {
+    let requests = summary.record.total.counts.in_flight_at_end;
+    (requests > 0).then(|| {
+        Code::InFlightAtEnd.because(format!(
+            "{requests} requests had no end {} after the sending stopped; they count with the time they had waited. Raise \
+             --drain to see them through.",
+            summary.plan.drain
+        ))
+    })
+}
+
+fn churn(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    let reconnects = counts.connections_opened.saturating_sub(counts.connections_opened_before_t0);
+    let churns = summary.plan.keep_alive && counts.sent > 0 && reconnects * 10 > counts.sent;
+    churns.then(|| {
+        Code::Churn.because(format!(
+            "{reconnects} connections were opened for {} requests although keep-alive is on, usually because the server \
+             closes them: response times include connecting. Raise the server's keep-alive limits.",
+            counts.sent
+        ))
+    })
+}
+
+fn clamped(summary: &Summary<'_>) -> Option<Warning> {
+    let values: u64 = summary.record.total.latencies.named().iter().map(|(_, histogram)| histogram.clamped()).sum();
+    (values > 0).then(|| Code::Clamped.because(format!("{values} times were above 24 h and count as 24 h.")))
+}
+
+fn few_samples(summary: &Summary<'_>) -> Option<Warning> {
+    let response = &summary.latencies.response;
+    (response.count > 0 && response.p99_us().is_none()).then(|| {
+        let count = response.count;
+        Code::FewSamples.because(format!("{count} requests are too few for a p99; run longer (-d) or send more (-n)."))
+    })
+}
+
+fn ring_flags(summary: &Summary<'_>) -> Option<Warning> {
+    let cheapest = ["COOP_TASKRUN", "SINGLE_ISSUER", "DEFER_TASKRUN"];
+    let granted = &summary.ring_flags;
+    let missing = summary.record.driver == "io_uring" && cheapest.iter().any(|flag| !granted.contains(flag));
+    missing.then(|| {
+        let granted = if granted.is_empty() { "none".to_owned() } else { format!("only {}", granted.join(", ")) };
+        Code::RingFlags.because(format!(
+            "of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN the kernel granted {granted}: the client needs \
+             about 26 % more CPU. Linux 6.1 or later has all."
+        ))
+    })
+}
+
+fn shared_machine(plan: &Plan, record: &RunRecord) -> Option<Warning> {
+    if plan.embedded_target {
+        return Some(Code::SharedMachine.because(
+            "the target was started by this process and shares its machine: the figures exercise the client and are no \
+             benchmark of a server.",
+        ));
+    }
+    let loopback = record.addresses.iter().flatten().any(|address| address.ip().to_canonical().is_loopback());
+    loopback.then(|| {
+        Code::Loopback.because(
+            "the target is on this machine (loopback): client and server compete for its cores. Keep them apart (--cores, \
+             taskset), or use two machines.",
+        )
+    })
+}
+
+fn is_open(plan: &Plan) -> bool {
+    plan.load != Load::Closed
+}
+
 /// A share with one decimal, never rounded to 0 or to 100 %.
-pub(super) fn percent(part: u64, whole: u64) -> String {
+fn percent(part: u64, whole: u64) -> String {
     match part as f64 / whole.max(1) as f64 * 100.0 {
         share if part > 0 && share < 0.1 => "< 0.1 %".to_owned(),
         share if part < whole && share > 99.9 => "> 99.9 %".to_owned(),
@@ -459,10 +376,140 @@ pub(super) fn ranges(cores: &[usize]) -> String {
     let mut sorted = cores.to_vec();
     sorted.sort_unstable();
     let runs = sorted.chunk_by(|a, b| a + 1 == *b);
-    let named = runs.map(|run| match run {
-        [one] => one.to_string(),
-        [first, .., last] => format!("{first}-{last}"),
-        [] => unreachable!("a chunk holds at least one"),
+    let named = runs.map(|run| match (run[0], run[run.len() - 1]) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
     });
     named.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::super::fixture::{self, FLAGS, MS, Run, US, raw};
+    use super::*;
+    use crate::plan::RawPlan;
+    use crate::record::{Outcome, RunRecord};
+
+    fn check((plan, record): &(Plan, RunRecord), expect: Expect) {
+        let summary = Summary::new(plan, record);
+        let lines: String =
+            summary.warnings.iter().map(|warning| format!("{}: {}\n", warning.code(), warning.text)).collect();
+        expect.assert_eq(&lines);
+    }
+
+    fn answered(statuses: &[u16]) -> Run {
+        let mut run = Run::new(&raw());
+        for (number, &status) in (0..).zip(statuses.iter().cycle().take(1_000)) {
+            run.request(0, number * MS, 0, 100 * US, Outcome::Answered(status));
+        }
+        run
+    }
+
+    #[test]
+    fn a_clean_run_has_none() {
+        check(&fixture::closed(), expect![""]);
+    }
+
+    #[test]
+    fn an_overloaded_open_run_names_what_fell_behind() {
+        check(&fixture::open(), expect![[r#"
+            failures: 400 of 10001 requests failed (4.0 %): timeout 400. The server was slower than --timeout: lower the load, or raise it.
+            http_errors: 200 of 9201 answers (2.2 %) were 400 or above, most often 503; they are not in ok/s. Check URL, method and headers, or the server's log.
+            lower_bounds: response times from p90 on are lower bounds (> x): 800 requests timed out, were in flight at the end or unsent, and count with the time they had waited.
+            unsent: 380 of 10001 requests (3.8 %) fell due and were never sent: 8 connections did not keep up with the rate. Raise -c, or lower -R to what the server takes.
+            rate_missed: 4810/s were sent of 5000/s intended: service times are those of the lighter load.
+            connection_limited: requests waited for a free connection (pool lag p99 300ms): the open load ran as a closed one of c=8. Raise -c until pool lag is gone.
+            in_flight_at_end: 20 requests had no end 2s after the sending stopped; they count with the time they had waited. Raise --drain to see them through.
+        "#]]);
+    }
+
+    #[test]
+    fn a_run_without_an_answer_says_so_first() {
+        check(&fixture::nothing(), expect![[r#"
+            no_success: not one request was answered below 400: check the URL, and that the server is up.
+            failures: 200 of 200 requests failed (100.0 %): connect 200. Check that the server is up, its backlog, and the limits on open files (ulimit -n).
+        "#]]);
+    }
+
+    #[test]
+    fn a_lost_worker_an_interruption_and_a_poor_ring_are_told() {
+        check(&fixture::broken(), expect![[r#"
+            worker_lost: the worker of shard 1 of 2 died (assertion failed: \u{1b}[31mgot\u{1b}[0m "x"\nat line 3): its part of the load is missing, so no figure holds for the whole. Please report this bug.
+            interrupted: a signal ended the run after 700ms; the figures cover that part alone.
+            ring_flags: of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN the kernel granted only COOP_TASKRUN: the client needs about 26 % more CPU. Linux 6.1 or later has all.
+        "#]]);
+    }
+
+    #[test]
+    fn redirects_are_no_success_to_be_proud_of() {
+        check(&answered(&[301, 302, 200]).finish(), expect![[r#"
+            redirects: 66.7 % of the answers were redirects (3xx), which are not followed: the load measured redirects. Ask for the URL they lead to.
+        "#]]);
+        check(&answered(&[301, 200]).finish(), expect![""]);
+    }
+
+    #[test]
+    fn http_errors_name_the_most_frequent_status() {
+        check(&answered(&[200, 500, 503, 404, 503]).finish(), expect![[r#"
+            http_errors: 800 of 1000 answers (80.0 %) were 400 or above, most often 503; they are not in ok/s. Check URL, method and headers, or the server's log.
+        "#]]);
+    }
+
+    #[test]
+    fn reconnecting_clients_and_busy_ones_are_told() {
+        let mut run = answered(&[200]);
+        run.shard(0).tally.counts.connections_opened = 105;
+        run.shard(0).tally.counts.connections_opened_before_t0 = 4;
+        run.shard(1).cpu = crate::units::Nanos::from_millis(1_800);
+        run.shard(1).tally.latencies.connect.record(crate::units::Nanos(u64::MAX));
+        check(&run.finish(), expect![[r#"
+            client_saturated: the client kept its core 1 busy more than 85 % of the time: throughput is a lower bound. Give it more cores (-t, --cores).
+            churn: 101 connections were opened for 1000 requests although keep-alive is on, usually because the server closes them: response times include connecting. Raise the server's keep-alive limits.
+            clamped: 1 times were above 24 h and count as 24 h.
+        "#]]);
+    }
+
+    #[test]
+    fn a_target_on_the_same_machine_is_told() {
+        let embedded = RawPlan { embedded_target: true, requests: Some("3".into()), ..raw() };
+        let mut run = Run::new(&embedded);
+        run.answers(3);
+        run.shard(0).ring_flags = &[];
+        check(&run.finish(), expect![[r#"
+            few_samples: 3 requests are too few for a p99; run longer (-d) or send more (-n).
+            ring_flags: of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN the kernel granted none: the client needs about 26 % more CPU. Linux 6.1 or later has all.
+            shared_machine: the target was started by this process and shares its machine: the figures exercise the client and are no benchmark of a server.
+        "#]]);
+        let (plan, mut record) = fixture::closed();
+        record.addresses = vec![vec!["[::ffff:127.0.0.1]:80".parse().expect("an address")]];
+        assert_eq!(record.shards[0].ring_flags, FLAGS);
+        check(&(plan, record), expect![[r#"
+            loopback: the target is on this machine (loopback): client and server compete for its cores. Keep them apart (--cores, taskset), or use two machines.
+        "#]]);
+    }
+
+    #[test]
+    fn shares_are_never_rounded_to_nothing_or_all() {
+        assert_eq!(percent(1, 1_000_000), "< 0.1 %");
+        assert_eq!(percent(999_999, 1_000_000), "> 99.9 %");
+        assert_eq!((percent(0, 5), percent(5, 5), percent(1, 3)), ("0.0 %".into(), "100.0 %".into(), "33.3 %".into()));
+        assert_eq!(percent(0, 0), "0.0 %");
+    }
+
+    #[test]
+    fn cores_are_listed_as_ranges() {
+        assert_eq!(ranges(&[7, 0, 2, 1, 10, 11]), "0-2,7,10-11");
+        assert_eq!(ranges(&[]), "");
+    }
+
+    #[test]
+    fn names_are_unique_and_in_order() {
+        assert!(Code::ALL.is_sorted());
+        let mut names = Code::ALL.map(Code::name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
 }
