@@ -2,21 +2,15 @@
 //!
 //! Formats print what stands here and compute nothing of their own. Times are microseconds; `None` was not measured.
 
+use super::echo::config_digest;
 use super::warning::{self, Warning};
 use crate::plan::Plan;
 use crate::record::{Histogram, RunRecord, ShardRecord, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// The quantiles of every latency: their names in reports, and q.
-pub const QUANTILES: [(&str, f64); 7] = [
-    ("p50", 0.5),
-    ("p75", 0.75),
-    ("p90", 0.9),
-    ("p95", 0.95),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-    ("p99.99", 0.9999),
-];
+pub const QUANTILES: [(&str, f64); 7] =
+    [("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
 /// A run with everything that is said about it.
 #[derive(Clone, Debug)]
@@ -25,6 +19,8 @@ pub struct Summary<'a> {
     pub plan: &'a Plan,
     /// What was measured.
     pub record: &'a RunRecord,
+    /// SHA-256 in hex of what the plan asks for; equal digests are equal questions.
+    pub config_digest: String,
     /// T0 to the end of sending; above 0.
     pub window_s: f64,
     /// Requests a second of the window.
@@ -143,6 +139,7 @@ impl<'a> Summary<'a> {
         let mut summary = Self {
             plan,
             record,
+            config_digest: config_digest(plan),
             window_s,
             rates: rates(record, window_s),
             bytes_per_s: Bytes {

@@ -318,7 +318,9 @@ fn churn(summary: &Summary<'_>) -> Option<Warning> {
 
 fn clamped(summary: &Summary<'_>) -> Option<Warning> {
     let values: u64 = summary.record.total.latencies.named().iter().map(|(_, histogram)| histogram.clamped()).sum();
-    (values > 0).then(|| Code::Clamped.because(format!("{values} times were above 24 h and count as 24 h.")))
+    (values > 0).then(|| {
+        Code::Clamped.because(format!("above the 24 h that are told apart, and counted as 24 h: {values} times."))
+    })
 }
 
 fn few_samples(summary: &Summary<'_>) -> Option<Warning> {
@@ -414,7 +416,9 @@ mod tests {
 
     #[test]
     fn an_overloaded_open_run_names_what_fell_behind() {
-        check(&fixture::open(), expect![[r#"
+        check(
+            &fixture::open(),
+            expect![[r#"
             failures: 400 of 10001 requests failed (4.0 %): timeout 400. The server was slower than --timeout: lower the load, or raise it.
             http_errors: 200 of 9201 answers (2.2 %) were 400 or above, most often 503; they are not in ok/s. Check URL, method and headers, or the server's log.
             lower_bounds: response times from p90 on are lower bounds (> x): 800 requests timed out, were in flight at the end or unsent, and count with the time they had waited.
@@ -422,39 +426,52 @@ mod tests {
             rate_missed: 4810/s were sent of 5000/s intended: service times are those of the lighter load.
             connection_limited: requests waited for a free connection (pool lag p99 300ms): the open load ran as a closed one of c=8. Raise -c until pool lag is gone.
             in_flight_at_end: 20 requests had no end 2s after the sending stopped; they count with the time they had waited. Raise --drain to see them through.
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_run_without_an_answer_says_so_first() {
-        check(&fixture::nothing(), expect![[r#"
+        check(
+            &fixture::nothing(),
+            expect![[r#"
             no_success: not one request was answered below 400: check the URL, and that the server is up.
             failures: 200 of 200 requests failed (100.0 %): connect 200. Check that the server is up, its backlog, and the limits on open files (ulimit -n).
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_lost_worker_an_interruption_and_a_poor_ring_are_told() {
-        check(&fixture::broken(), expect![[r#"
+        check(
+            &fixture::broken(),
+            expect![[r#"
             worker_lost: the worker of shard 1 of 2 died (assertion failed: \u{1b}[31mgot\u{1b}[0m "x"\nat line 3): its part of the load is missing, so no figure holds for the whole. Please report this bug.
             interrupted: a signal ended the run after 700ms; the figures cover that part alone.
             ring_flags: of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN the kernel granted only COOP_TASKRUN: the client needs about 26 % more CPU. Linux 6.1 or later has all.
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn redirects_are_no_success_to_be_proud_of() {
-        check(&answered(&[301, 302, 200]).finish(), expect![[r#"
+        check(
+            &answered(&[301, 302, 200]).finish(),
+            expect![[r#"
             redirects: 66.7 % of the answers were redirects (3xx), which are not followed: the load measured redirects. Ask for the URL they lead to.
-        "#]]);
+        "#]],
+        );
         check(&answered(&[301, 200]).finish(), expect![""]);
     }
 
     #[test]
     fn http_errors_name_the_most_frequent_status() {
-        check(&answered(&[200, 500, 503, 404, 503]).finish(), expect![[r#"
+        check(
+            &answered(&[200, 500, 503, 404, 503]).finish(),
+            expect![[r#"
             http_errors: 800 of 1000 answers (80.0 %) were 400 or above, most often 503; they are not in ok/s. Check URL, method and headers, or the server's log.
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -464,11 +481,14 @@ mod tests {
         run.shard(0).tally.counts.connections_opened_before_t0 = 4;
         run.shard(1).cpu = crate::units::Nanos::from_millis(1_800);
         run.shard(1).tally.latencies.connect.record(crate::units::Nanos(u64::MAX));
-        check(&run.finish(), expect![[r#"
-            client_saturated: the client kept its core 1 busy more than 85 % of the time: throughput is a lower bound. Give it more cores (-t, --cores).
-            churn: 101 connections were opened for 1000 requests although keep-alive is on, usually because the server closes them: response times include connecting. Raise the server's keep-alive limits.
-            clamped: 1 times were above 24 h and count as 24 h.
-        "#]]);
+        check(
+            &run.finish(),
+            expect![[r#"
+                client_saturated: the client kept its core 1 busy more than 85 % of the time: throughput is a lower bound. Give it more cores (-t, --cores).
+                churn: 101 connections were opened for 1000 requests although keep-alive is on, usually because the server closes them: response times include connecting. Raise the server's keep-alive limits.
+                clamped: above the 24 h that are told apart, and counted as 24 h: 1 times.
+            "#]],
+        );
     }
 
     #[test]
@@ -477,17 +497,23 @@ mod tests {
         let mut run = Run::new(&embedded);
         run.answers(3);
         run.shard(0).ring_flags = &[];
-        check(&run.finish(), expect![[r#"
+        check(
+            &run.finish(),
+            expect![[r#"
             few_samples: 3 requests are too few for a p99; run longer (-d) or send more (-n).
             ring_flags: of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN the kernel granted none: the client needs about 26 % more CPU. Linux 6.1 or later has all.
             shared_machine: the target was started by this process and shares its machine: the figures exercise the client and are no benchmark of a server.
-        "#]]);
+        "#]],
+        );
         let (plan, mut record) = fixture::closed();
         record.addresses = vec![vec!["[::ffff:127.0.0.1]:80".parse().expect("an address")]];
         assert_eq!(record.shards[0].ring_flags, FLAGS);
-        check(&(plan, record), expect![[r#"
+        check(
+            &(plan, record),
+            expect![[r#"
             loopback: the target is on this machine (loopback): client and server compete for its cores. Keep them apart (--cores, taskset), or use two machines.
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
