@@ -255,3 +255,76 @@ pub fn interval_start_s(id: crate::record::timeline::IntervalId, window: Nanos) 
     let start = if id.drain { window } else { Nanos::ZERO };
     Nanos(start.0.saturating_add(id.second.saturating_mul(NANOS_PER_S))).as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{self, MS, Run, US, raw};
+    use super::*;
+    use crate::record::timeline::IntervalId;
+    use crate::record::{Failure, Outcome};
+
+    #[test]
+    fn what_ends_in_the_drain_is_counted_and_not_in_the_rate() {
+        let mut run = Run::new(&raw());
+        run.request(0, 1_000 * MS, 0, 100 * MS, Outcome::Answered(200));
+        run.request(1, 1_100 * MS, 0, 100 * MS, Outcome::Answered(500));
+        run.request(1, 1_999 * MS, 0, 100 * MS, Outcome::Answered(200));
+        let (plan, record) = run.finish();
+        let summary = Summary::new(&plan, &record);
+        assert_eq!(record.total.counts.ok, 2);
+        assert_eq!(summary.rates, Rates { intended: 1.5, sent: 1.5, completed: 1.0, ok: 0.5 });
+        assert_eq!(summary.status, [(200, 2), (500, 1)]);
+    }
+
+    #[test]
+    fn quantiles_are_lower_bounds_from_the_share_below_the_shortest_wait_on() {
+        let mut run = Run::new(&raw());
+        for number in 0..900 {
+            run.request(0, number * MS, 0, 100 * US, Outcome::Answered(200));
+        }
+        for number in 0..90 {
+            run.request(1, number * MS, 0, 500 * MS, Outcome::Failed(Failure::Timeout));
+        }
+        for number in 0..10 {
+            run.request(1, number * MS, 0, 700 * MS, Outcome::Answered(200));
+        }
+        let (plan, record) = run.finish();
+        let summary = Summary::new(&plan, &record);
+        assert_eq!(summary.censored_from_q, Some(0.9));
+        assert!(!lower_bound(summary.censored_from_q, 0.75) && lower_bound(summary.censored_from_q, 0.99));
+        assert_eq!(summary.shards[0].censored_from_q, None);
+        assert_eq!(summary.shards[1].censored_from_q, Some(0.0));
+        assert!(lower_bound(Some(0.0), 0.0), "a minimum is one where everything is");
+    }
+
+    #[test]
+    fn nothing_measured_leaves_nothing_to_tell() {
+        let (plan, record) = fixture::empty();
+        let summary = Summary::new(&plan, &record);
+        assert_eq!(summary.latencies, Latencies::default());
+        assert_eq!((summary.cpu_us_per_request, summary.censored_from_q), (None, None));
+        assert!(summary.nothing_succeeded && summary.workers_lost == 0);
+    }
+
+    #[test]
+    fn only_flags_of_every_ring_are_claimed() {
+        let (plan, record) = fixture::broken();
+        let summary = Summary::new(&plan, &record);
+        assert_eq!((summary.ring_flags.as_slice(), summary.workers_lost), (&["COOP_TASKRUN"][..], 1));
+    }
+
+    #[test]
+    fn seconds_of_the_drain_start_at_the_end_of_the_window() {
+        let window = Nanos::from_millis(1_500);
+        let start = |drain, second| interval_start_s(IntervalId { drain, second }, window);
+        assert_eq!((start(false, 1), start(true, 0), start(true, 2)), (1.0, 1.5, 3.5));
+    }
+
+    #[test]
+    #[should_panic(expected = "exactly one class")]
+    fn a_record_that_does_not_add_up_is_a_bug() {
+        let (plan, mut record) = fixture::closed();
+        record.total.counts.ok -= 1;
+        Summary::new(&plan, &record);
+    }
+}

@@ -144,20 +144,19 @@ fn write_latency(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> 
         "Latency", "response", "service", "first byte", "pool lag", "client lag"
     )?;
     let others = [service, &latencies.first_byte, &latencies.pool_lag, &latencies.client_lag];
-    let mut row = |name: &str, q: f64, of: &dyn Fn(&Statistics) -> Option<f64>| {
-        // A mean is a lower bound as soon as anything in it is.
-        let bound =
-            if q.is_nan() { summary.censored_from_q.is_some() } else { lower_bound(summary.censored_from_q, q) };
+    let mut row = |name: &str, bound: bool, of: &dyn Fn(&Statistics) -> Option<f64>| {
         let [service, first_byte, pool_lag, client_lag] = others.map(|statistics| cell(of(statistics), false));
         let response = cell(of(response), bound);
         writeln!(out, "  {name:<8}{response:>12}{service:>13}{first_byte:>13}{pool_lag:>13}{client_lag:>13}")
     };
-    row("min", 0.0, &|statistics| statistics.min_us)?;
-    row("mean", f64::NAN, &|statistics| statistics.mean_us)?;
+    let from_q = summary.censored_from_q;
+    row("min", lower_bound(from_q, 0.0), &|statistics| statistics.min_us)?;
+    // A mean is a lower bound as soon as anything in it is.
+    row("mean", from_q.is_some(), &|statistics| statistics.mean_us)?;
     for (index, (name, q)) in QUANTILES.into_iter().enumerate() {
-        row(name, q, &|statistics| statistics.quantiles_us[index])?;
+        row(name, lower_bound(from_q, q), &|statistics| statistics.quantiles_us[index])?;
     }
-    row("max", 1.0, &|statistics| statistics.max_us)?;
+    row("max", lower_bound(from_q, 1.0), &|statistics| statistics.max_us)?;
     let [service_n, first_byte_n, pool_lag_n, client_lag_n] = others.map(|statistics| statistics.count);
     writeln!(
         out,
