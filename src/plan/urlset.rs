@@ -51,6 +51,11 @@ impl UrlSet {
         &self.templates[self.entries[line as usize].template as usize]
     }
 
+    /// All templates, in the order in which they first appear.
+    pub fn templates(&self) -> &[Template] {
+        &self.templates
+    }
+
     /// All origins, in the order in which they first appear.
     pub fn origins(&self) -> &[Origin] {
         &self.origins

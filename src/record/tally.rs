@@ -233,6 +233,20 @@ impl Counts {
 }
 
 impl Latencies {
+    /// All of them under their names in reports; a contract.
+    pub fn named(&self) -> [(&'static str, &Histogram); 8] {
+        [
+            ("response", &self.response),
+            ("response_ok", &self.response_ok),
+            ("service", &self.service),
+            ("pool_lag", &self.pool_lag),
+            ("client_lag", &self.client_lag),
+            ("submit_lag", &self.submit_lag),
+            ("first_byte", &self.first_byte),
+            ("connect", &self.connect),
+        ]
+    }
+
     fn add(&mut self, other: &Self) {
         self.response.add(&other.response);
         self.response_ok.add(&other.response_ok);

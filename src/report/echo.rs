@@ -1,0 +1,231 @@
+//! The plan as reports repeat it, resolved and without secrets, and the digest by which equal plans are known.
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::plan::request::{HeaderEdit, is_secret_header};
+use crate::plan::{Arrivals, Load, Plan};
+use crate::units::Nanos;
+
+/// URLs that are repeated by name; the digest covers the rest.
+const URLS_LISTED: u64 = 10;
+/// Stands for what must not be shown.
+const SECRET: &str = "***";
+
+/// A resolved plan. Durations are seconds; null where there is no limit.
+#[derive(Serialize)]
+pub(super) struct PlanEcho<'a> {
+    urls: Urls,
+    methods: Vec<&'a str>,
+    load: LoadEcho,
+    connections: u32,
+    threads: usize,
+    cores: &'a [usize],
+    duration_s: Option<f64>,
+    requests: Option<u64>,
+    once: bool,
+    seed: u64,
+    warmup_s: f64,
+    drain_s: f64,
+    timeouts: Timeouts,
+    keep_alive: bool,
+    start_anyway: bool,
+    headers: Vec<HeaderEcho<'a>>,
+    body_bytes: Option<u64>,
+    embedded_target: bool,
+}
+
+#[derive(Serialize)]
+struct Urls {
+    count: u64,
+    origins: usize,
+    /// Without credentials.
+    first: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct LoadEcho {
+    model: &'static str,
+    /// Requests a second in total.
+    rate: Option<f64>,
+    arrivals: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Timeouts {
+    request_s: f64,
+    connect_s: f64,
+    read_s: Option<f64>,
+    deadline_s: Option<f64>,
+}
+
+/// A `-H`; a null value removes a default.
+#[derive(Serialize)]
+struct HeaderEcho<'a> {
+    name: &'a str,
+    value: Option<&'a str>,
+}
+
+impl<'a> PlanEcho<'a> {
+    /// What reports show of `plan`.
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        let lines = plan.urls.len();
+        Self {
+            urls: Urls {
+                count: lines,
+                origins: plan.urls.origins().len(),
+                first: (0..lines.min(URLS_LISTED)).map(|line| plan.urls.url(line)).collect(),
+            },
+            methods: methods(plan),
+            load: load(plan.load),
+            connections: plan.connections,
+            threads: plan.cores.len(),
+            cores: &plan.cores,
+            duration_s: plan.end.duration.map(Nanos::as_secs_f64),
+            requests: plan.end.requests,
+            once: plan.end.once,
+            seed: plan.seed,
+            warmup_s: plan.warmup.as_secs_f64(),
+            drain_s: plan.drain.as_secs_f64(),
+            timeouts: Timeouts {
+                request_s: plan.timeouts.request.as_secs_f64(),
+                connect_s: plan.timeouts.connect.as_secs_f64(),
+                read_s: plan.timeouts.read.map(Nanos::as_secs_f64),
+                deadline_s: plan.timeouts.deadline.map(Nanos::as_secs_f64),
+            },
+            keep_alive: plan.keep_alive,
+            start_anyway: plan.start_anyway,
+            headers: plan.common.edits.iter().map(header).collect(),
+            body_bytes: plan.common.body_bytes,
+            embedded_target: plan.embedded_target,
+        }
+    }
+}
+
+fn methods(plan: &Plan) -> Vec<&str> {
+    let mut methods: Vec<&str> = Vec::new();
+    for template in plan.urls.templates() {
+        if !methods.contains(&template.method.as_str()) {
+            methods.push(&template.method);
+        }
+    }
+    methods
+}
+
+fn load(load: Load) -> LoadEcho {
+    let (rate, arrivals) = match load {
+        Load::Closed => (None, None),
+        Load::Open { rate, arrivals: Arrivals::Uniform } => (Some(rate.per_s()), Some("uniform")),
+        Load::Open { rate, arrivals: Arrivals::Poisson } => (Some(rate.per_s()), Some("poisson")),
+    };
+    LoadEcho { model: load.name(), rate, arrivals }
+}
+
+fn header(edit: &HeaderEdit) -> HeaderEcho<'_> {
+    match edit {
+        HeaderEdit::Remove(name) => HeaderEcho { name, value: None },
+        HeaderEdit::Set(header) => {
+            let secret = header.secret || is_secret_header(&header.name);
+            HeaderEcho { name: &header.name, value: Some(if secret { SECRET } else { &header.value }) }
+        }
+    }
+}
+
+/// SHA-256 in hex over what `plan` asks for: its echo, its body, and method and URL of every line. Secrets are not part
+/// of it (a digest of a short secret gives it away), nor are the command line and where reports go.
+pub(super) fn config_digest(plan: &Plan) -> String {
+    let mut digest = Sha256::new();
+    let echo = serde_json::to_vec(&PlanEcho::new(plan)).expect("strings, numbers and no maps always serialize");
+    digest.update(Sha256::digest(&echo));
+    digest.update(Sha256::digest(plan.body.as_deref().unwrap_or_default()));
+    digest.update(urls_digest(plan));
+    hex(&digest.finalize())
+}
+
+/// A line each, as `METHOD URL`; neither holds a space or a line end.
+fn urls_digest(plan: &Plan) -> impl AsRef<[u8]> {
+    let origins: Vec<String> = plan.urls.origins().iter().map(ToString::to_string).collect();
+    let mut digest = Sha256::new();
+    for line in 0..plan.urls.len() {
+        let template = plan.urls.template(line);
+        digest.update(template.method.as_bytes());
+        digest.update(b" ");
+        digest.update(origins[template.origin as usize].as_bytes());
+        digest.update(plan.urls.target(line).as_bytes());
+        digest.update(b"\n");
+    }
+    digest.finalize()
+}
+
+/// 16 hex digits that no other run has: of its start and its plan.
+pub(super) fn run_id(t0_unix: Nanos, config_digest: &str) -> String {
+    let mut digest = Sha256::new();
+    digest.update(t0_unix.0.to_be_bytes());
+    digest.update(config_digest.as_bytes());
+    hex(&digest.finalize()[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Run, raw};
+    use super::*;
+    use crate::plan::RawPlan;
+    use crate::plan::raw::{Input, RawHeader};
+
+    fn digest(raw: &RawPlan) -> String {
+        config_digest(&Run::new(raw).finish().0)
+    }
+
+    fn with_header(text: &str, secret: bool) -> RawPlan {
+        RawPlan { headers: vec![RawHeader { text: text.into(), secret }], ..raw() }
+    }
+
+    #[test]
+    fn the_digest_changes_with_what_is_asked_for_and_with_nothing_else() {
+        let plain = digest(&raw());
+        assert_eq!(plain.len(), 64);
+        assert_eq!(plain, digest(&RawPlan { argv: vec!["other".into()], ..raw() }));
+        let lines = |last: &str| {
+            let mut content: Vec<u8> = b"http://10.0.0.2/same\n".repeat(20);
+            content.extend_from_slice(last.as_bytes());
+            RawPlan { input: Some(Input { name: "urls.txt".into(), content }), ..raw() }
+        };
+        let mut all = vec![
+            plain,
+            digest(&RawPlan { body: Some(b"a".to_vec()), ..raw() }),
+            digest(&RawPlan { body: Some(b"b".to_vec()), ..raw() }),
+            digest(&RawPlan { connections: Some("9".into()), ..raw() }),
+            digest(&with_header("X-A: 1", false)),
+            digest(&lines("http://10.0.0.2/one")),
+            digest(&lines("http://10.0.0.2/two")),
+            digest(&lines("PUT http://10.0.0.2/two")),
+        ];
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn secrets_are_neither_shown_nor_digested() {
+        for (text, secret) in [("Authorization: hush", false), ("cookie: hush", false), ("X-Mine: hush", true)] {
+            let raw = with_header(text, secret);
+            let (plan, _) = Run::new(&raw).finish();
+            let echo = serde_json::to_string(&PlanEcho::new(&plan)).expect("an echo");
+            assert!(echo.contains("***") && !echo.contains("hush"), "{echo}");
+            assert_eq!(digest(&raw), digest(&with_header(&text.replace("hush", "other"), secret)));
+        }
+        let (plan, _) = Run::new(&RawPlan { urls: vec!["http://me:hush@10.0.0.2/".into()], ..raw() }).finish();
+        assert!(!serde_json::to_string(&PlanEcho::new(&plan)).expect("an echo").contains("hush"));
+    }
+
+    #[test]
+    fn runs_of_one_plan_have_different_ids() {
+        assert_ne!(run_id(Nanos(1), "d"), run_id(Nanos(2), "d"));
+        assert_eq!(run_id(Nanos(1), "d").len(), 16);
+    }
+}

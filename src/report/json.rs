@@ -1,0 +1,416 @@
+//! The JSON report, schema version 1 (`report.schema.json`): mirror structs of what the domain types hold.
+//!
+//! A value that was not measured is null, never 0. Secrets and bodies are not in it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+use serde::Serialize;
+
+use super::echo::{self, PlanEcho};
+use super::summary::{self, Rates, ShardSummary, Statistics, Summary, interval_start_s};
+use crate::record::{Failure, Histogram, Point, ShardRecord, Tally, histogram};
+use crate::units::Nanos;
+
+/// Additive: fields come and never change their meaning.
+const SCHEMA_VERSION: u32 = 1;
+
+/// The JSON Schema of the report.
+pub const SCHEMA: &str = include_str!("report.schema.json");
+
+/// Origins whose addresses are listed.
+const ORIGINS_LISTED: usize = 100;
+
+/// Writes the report and a line end.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
+    let report = report(summary)?;
+    serde_json::to_writer_pretty(&mut *out, &report).map_err(io::Error::from)?;
+    writeln!(out)
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    tool: Tool,
+    argv: &'a [String],
+    plan: PlanEcho<'a>,
+    config_digest: &'a str,
+    run: Run,
+    environment: Environment<'a>,
+    origins: Vec<Origin>,
+    started_at: String,
+    window_s: f64,
+    counts: Counts,
+    failures: BTreeMap<&'static str, u64>,
+    status: BTreeMap<String, u64>,
+    warmup: Warmup,
+    rate_per_s: RatePerS,
+    bytes: Bytes,
+    latency_us: LatencyUs,
+    client: Client,
+    histogram_bounds: HistogramBounds,
+    histograms: BTreeMap<&'static str, String>,
+    intervals: Vec<Interval>,
+    shards: Vec<Shard<'a>>,
+    warnings: Vec<Warning<'a>>,
+    interrupted: bool,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+    commit: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Run {
+    id: String,
+    shard_index: u32,
+    shard_count: u32,
+    t0_unix_ns: u64,
+}
+
+#[derive(Serialize)]
+struct Environment<'a> {
+    kernel: Option<&'a str>,
+    cpu_model: Option<&'a str>,
+    cores_allowed: &'a [usize],
+    cores_used: &'a [usize],
+    governor: Option<&'a str>,
+    memory_bytes: Option<u64>,
+    nofile: Option<u64>,
+    port_range: Option<[u16; 2]>,
+    clocksource: Option<&'a str>,
+    driver: &'a str,
+    ring_flags: &'a [&'static str],
+}
+
+#[derive(Serialize)]
+struct Origin {
+    origin: String,
+    addresses: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    intended: u64,
+    sent: u64,
+    ok: u64,
+    http_error: u64,
+    failed: u64,
+    unsent: u64,
+    in_flight_at_end: u64,
+    redials: u64,
+    connections_opened: u64,
+    connections_opened_before_t0: u64,
+}
+
+#[derive(Serialize)]
+struct Warmup {
+    requests: u64,
+    failed: u64,
+}
+
+#[derive(Serialize)]
+struct RatePerS {
+    intended: f64,
+    sent: f64,
+    completed: f64,
+    ok: f64,
+}
+
+#[derive(Serialize)]
+struct Bytes {
+    r#in: u64,
+    out: u64,
+    in_per_s: f64,
+    out_per_s: f64,
+}
+
+#[derive(Serialize)]
+struct LatencyUs {
+    response: Response,
+    response_ok: Latency,
+    service: Latency,
+    pool_lag: Latency,
+    client_lag: Latency,
+    submit_lag: Latency,
+    first_byte: Latency,
+    connect: Latency,
+}
+
+#[derive(Serialize)]
+struct Response {
+    #[serde(flatten)]
+    latency: Latency,
+    censored_from_q: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    count: u64,
+    min: Option<f64>,
+    mean: Option<f64>,
+    p50: Option<f64>,
+    p75: Option<f64>,
+    p90: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+    p99_9: Option<f64>,
+    p99_99: Option<f64>,
+    max: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Client {
+    cpu_s: f64,
+    cpu_us_per_request: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct HistogramBounds {
+    lowest: u64,
+    highest: u64,
+    digits: u8,
+    unit: &'static str,
+}
+
+#[derive(Serialize)]
+struct Interval {
+    t_s: f64,
+    intended: u64,
+    sent: u64,
+    completed: u64,
+    ok: u64,
+    failed: u64,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    max_us: Option<f64>,
+    drain: bool,
+}
+
+#[derive(Serialize)]
+struct Shard<'a> {
+    index: u64,
+    core: usize,
+    connections: u32,
+    counts: Counts,
+    failures: BTreeMap<&'static str, u64>,
+    sent_per_s: f64,
+    latency_us: ShardLatencyUs,
+    cpu_s: f64,
+    cpu_us_per_request: Option<f64>,
+    ring_flags: &'a [&'static str],
+    lost: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ShardLatencyUs {
+    response: Response,
+    service: Latency,
+}
+
+#[derive(Serialize)]
+struct Warning<'a> {
+    code: &'static str,
+    text: &'a str,
+}
+
+fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
+    let (plan, record) = (summary.plan, summary.record);
+    let total = &record.total;
+    let latencies = total.latencies.named().into_iter();
+    let histograms = latencies.map(|(name, histogram)| Ok((name, encode(histogram)?))).collect::<io::Result<_>>()?;
+    Ok(Report {
+        schema_version: SCHEMA_VERSION,
+        tool: Tool {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            commit: option_env!("RINGLOAD_COMMIT"),
+        },
+        argv: &plan.argv,
+        plan: PlanEcho::new(plan),
+        config_digest: &summary.config_digest,
+        run: Run {
+            id: echo::run_id(record.t0_unix, &summary.config_digest),
+            shard_index: 0,
+            shard_count: 1,
+            t0_unix_ns: record.t0_unix.0,
+        },
+        environment: environment(summary),
+        origins: origins(summary),
+        started_at: humantime::format_rfc3339_nanos(std::time::UNIX_EPOCH + record.t0_unix.to_std()).to_string(),
+        window_s: summary.window_s,
+        counts: Counts::new(total),
+        failures: failures(total),
+        status: summary.status.iter().map(|(status, n)| (format!("{status:03}"), *n)).collect(),
+        warmup: Warmup { requests: total.warmup.requests, failed: total.warmup.failed },
+        rate_per_s: RatePerS::new(&summary.rates),
+        bytes: Bytes {
+            r#in: total.traffic.received,
+            out: total.traffic.sent,
+            in_per_s: summary.bytes_per_s.received,
+            out_per_s: summary.bytes_per_s.sent,
+        },
+        latency_us: LatencyUs::new(summary),
+        client: Client { cpu_s: summary.cpu_s, cpu_us_per_request: summary.cpu_us_per_request },
+        histogram_bounds: HistogramBounds {
+            lowest: histogram::LOWEST_NS,
+            highest: histogram::HIGHEST_NS,
+            digits: histogram::DIGITS,
+            unit: "ns",
+        },
+        histograms,
+        intervals: record.timeline.iter().map(|point| Interval::new(point, record.window)).collect(),
+        shards: record.shards.iter().zip(&summary.shards).map(|(shard, figures)| Shard::new(shard, figures)).collect(),
+        warnings: summary.warnings.iter().map(|w| Warning { code: w.code(), text: &w.text }).collect(),
+        interrupted: record.interrupted,
+    })
+}
+
+fn environment<'a>(summary: &'a Summary<'a>) -> Environment<'a> {
+    let environment = &summary.record.environment;
+    Environment {
+        kernel: environment.kernel.as_deref(),
+        cpu_model: environment.cpu_model.as_deref(),
+        cores_allowed: &environment.cores_allowed,
+        cores_used: &environment.cores_used,
+        governor: environment.governor.as_deref(),
+        memory_bytes: environment.memory_bytes,
+        nofile: environment.nofile,
+        port_range: environment.port_range.map(|(first, last)| [first, last]),
+        clocksource: environment.clocksource.as_deref(),
+        driver: summary.record.driver,
+        ring_flags: &summary.ring_flags,
+    }
+}
+
+fn origins(summary: &Summary<'_>) -> Vec<Origin> {
+    let origins = summary.plan.urls.origins().iter().zip(&summary.record.addresses).take(ORIGINS_LISTED);
+    let named = origins.map(|(origin, addresses)| Origin {
+        origin: origin.to_string(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+    });
+    named.collect()
+}
+
+fn failures(tally: &Tally) -> BTreeMap<&'static str, u64> {
+    Failure::ALL.into_iter().map(Failure::name).zip(tally.failures).collect()
+}
+
+/// HdrHistogram's V2 format, deflated, in base64: what its other implementations and plotters read.
+fn encode(histogram: &Histogram) -> io::Result<String> {
+    let mut blob = Vec::new();
+    V2DeflateSerializer::new().serialize(histogram.hdr(), &mut blob).map_err(io::Error::other)?;
+    Ok(BASE64_STANDARD.encode(blob))
+}
+
+impl Counts {
+    fn new(tally: &Tally) -> Self {
+        let counts = &tally.counts;
+        Self {
+            intended: counts.intended,
+            sent: counts.sent,
+            ok: counts.ok,
+            http_error: counts.http_error,
+            failed: counts.failed,
+            unsent: counts.unsent,
+            in_flight_at_end: counts.in_flight_at_end,
+            redials: counts.redials,
+            connections_opened: counts.connections_opened,
+            connections_opened_before_t0: counts.connections_opened_before_t0,
+        }
+    }
+}
+
+impl RatePerS {
+    fn new(rates: &Rates) -> Self {
+        Self { intended: rates.intended, sent: rates.sent, completed: rates.completed, ok: rates.ok }
+    }
+}
+
+impl LatencyUs {
+    fn new(summary: &Summary<'_>) -> Self {
+        let latencies = &summary.latencies;
+        Self {
+            response: Response { latency: Latency::new(&latencies.response), censored_from_q: summary.censored_from_q },
+            response_ok: Latency::new(&latencies.response_ok),
+            service: Latency::new(&latencies.service),
+            pool_lag: Latency::new(&latencies.pool_lag),
+            client_lag: Latency::new(&latencies.client_lag),
+            submit_lag: Latency::new(&latencies.submit_lag),
+            first_byte: Latency::new(&latencies.first_byte),
+            connect: Latency::new(&latencies.connect),
+        }
+    }
+}
+
+impl Latency {
+    fn new(statistics: &Statistics) -> Self {
+        let [p50, p75, p90, p95, p99, p99_9, p99_99] = statistics.quantiles_us;
+        Self {
+            count: statistics.count,
+            min: statistics.min_us,
+            mean: statistics.mean_us,
+            p50,
+            p75,
+            p90,
+            p95,
+            p99,
+            p99_9,
+            p99_99,
+            max: statistics.max_us,
+        }
+    }
+}
+
+impl Interval {
+    fn new(point: &Point, window: Nanos) -> Self {
+        Self {
+            t_s: interval_start_s(point.id, window),
+            intended: point.counts.intended,
+            sent: point.counts.sent,
+            completed: point.counts.completed,
+            ok: point.counts.ok,
+            failed: point.counts.failed,
+            p50_us: point.p50.map(summary::us),
+            p99_us: point.p99.map(summary::us),
+            max_us: point.max.map(summary::us),
+            drain: point.id.drain,
+        }
+    }
+}
+
+impl<'a> Shard<'a> {
+    fn new(record: &'a ShardRecord, figures: &ShardSummary) -> Self {
+        Self {
+            index: record.shard.index,
+            core: record.shard.cpu,
+            connections: record.shard.connections,
+            counts: Counts::new(&record.tally),
+            failures: failures(&record.tally),
+            sent_per_s: figures.sent_per_s,
+            latency_us: ShardLatencyUs {
+                response: Response {
+                    latency: Latency::new(&figures.response),
+                    censored_from_q: figures.censored_from_q,
+                },
+                service: Latency::new(&figures.service),
+            },
+            cpu_s: figures.cpu_s,
+            cpu_us_per_request: figures.cpu_us_per_request,
+            ring_flags: record.ring_flags,
+            lost: record.lost.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! What makes a number of a run doubtful: a closed list of codes, each with its cause and what to do about it.
+
+use super::escape::escape;
+use super::summary::{QUANTILES, Summary, lower_bound};
+use crate::plan::{Load, Plan};
+use crate::record::{Failure, RunRecord};
+use crate::units::format_us;
+
+/// Share of a core's time beyond which its worker, not the server, is what limits the load.
+const BUSY_SHARE: f64 = 0.85;
+
+/// One reason to doubt a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Which one.
+    pub code: Code,
+    /// Cause and remedy in one or two sentences; printable ASCII.
+    pub text: String,
+}
+
+/// Every warning there is, gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// A worker died before the end.
+    WorkerLost,
+    /// A signal ended the run.
+    Interrupted,
+    /// Not one request was answered below 400.
+    NoSuccess,
+    /// Requests ended without a whole answer.
+    Failures,
+    /// Answers of 400 and above.
+    HttpErrors,
+    /// More than half of the answers were 3xx.
+    Redirects,
+    /// A quantile that is printed is only a lower bound.
+    LowerBounds,
+    /// Open load: more than one request in a thousand fell due and was never sent.
+    Unsent,
+    /// Open load: fewer than 99 % of the intended requests were sent.
+    RateMissed,
+    /// Open load: requests waited for free connections.
+    ConnectionLimited,
+    /// Workers were busy nearly all the time.
+    ClientSaturated,
+    /// Requests had no end when the drain was over.
+    InFlightAtEnd,
+    /// Connections were opened again and again though keep-alive is on.
+    Churn,
+    /// Times above the histograms' range.
+    Clamped,
+    /// Too few values for a p99.
+    FewSamples,
+    /// The kernel refused the cheapest ring.
+    RingFlags,
+    /// The target was started by this very process.
+    SharedMachine,
+    /// The target has a loopback address.
+    Loopback,
+}
+
+impl Code {
+    /// All codes, in order.
+    pub const ALL: [Self; 18] = [
+        Self::WorkerLost,
+        Self::Interrupted,
+        Self::NoSuccess,
+        Self::Failures,
+        Self::HttpErrors,
+        Self::Redirects,
+        Self::LowerBounds,
+        Self::Unsent,
+        Self::RateMissed,
+        Self::ConnectionLimited,
+        Self::ClientSaturated,
+        Self::InFlightAtEnd,
+        Self::Churn,
+        Self::Clamped,
+        Self::FewSamples,
+        Self::RingFlags,
+        Self::SharedMachine,
+        Self::Loopback,
+    ];
+
+    /// The name in reports; a contract. Names are added, never changed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WorkerLost => "worker_lost",
+            Self::Interrupted => "interrupted",
+            Self::NoSuccess => "no_success",
+            Self::Failures => "failures",
+            Self::HttpErrors => "http_errors",
+            Self::Redirects => "redirects",
+            Self::LowerBounds => "lower_bounds",
+            Self::Unsent => "unsent",
+            Self::RateMissed => "rate_missed",
+            Self::ConnectionLimited => "connection_limited",
+            Self::ClientSaturated => "client_saturated",
+            Self::InFlightAtEnd => "in_flight_at_end",
+            Self::Churn => "churn",
+            Self::Clamped => "clamped",
+            Self::FewSamples => "few_samples",
+            Self::RingFlags => "ring_flags",
+            Self::SharedMachine => "shared_machine",
+            Self::Loopback => "loopback",
+        }
+    }
+
+    fn because(self, text: impl Into<String>) -> Warning {
+        Warning { code: self, text: text.into() }
+    }
+}
+
+impl Warning {
+    /// The code's name in reports.
+    pub fn code(&self) -> &'static str {
+        self.code.name()
+    }
+}
+
+/// All that is doubtful about a run, gravest first; everything else of the summary is known already.
+pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
+    let mut all: Vec<_> = lost(summary.record).collect();
+    let rules = [
+        interrupted,
+        no_success,
+        failures,
+        http_errors,
+        redirects,
+        lower_bounds,
+        unsent,
+        rate_missed,
+        connection_limited,
+        client_saturated,
+        in_flight_at_end,
+        churn,
+        clamped,
+        few_samples,
+        ring_flags,
+        |summary: &Summary<'_>| shared_machine(summary.plan, summary.record),
+    ];
+    all.extend(rules.iter().filter_map(|rule| rule(summary)));
+    assert!(all.is_sorted_by_key(|warning| warning.code), "rules stand in the order of their codes");
+    all
+}
+
+fn lost(record: &RunRecord) -> impl Iterator<Item = Warning> + '_ {
+    record.shards.iter().filter_map(|shard| {
+        let reason = escape(shard.lost.as_deref()?);
+        let (index, count) = (shard.shard.index, shard.shard.count);
+        Some(Code::WorkerLost.because(format!(
+            "the worker of shard {index} of {count} died ({reason}): its part of the load is missing, so no figure holds \
+             for the whole. Please report this bug."
+        )))
+    })
+}
+
+fn interrupted(summary: &Summary<'_>) -> Option<Warning> {
+    summary.record.interrupted.then(|| {
+        let after = format_us(summary.window_s * 1e6);
+        Code::Interrupted.because(format!("a signal ended the run after {after}; the figures cover that part alone."))
+    })
+}
+
+fn no_success(summary: &Summary<'_>) -> Option<Warning> {
+    summary.nothing_succeeded.then(|| {
+        Code::NoSuccess.because("not one request was answered below 400: check the URL, and that the server is up.")
+    })
+}
+
+fn failures(summary: &Summary<'_>) -> Option<Warning> {
+    let total = &summary.record.total;
+    let mut kinds: Vec<_> = Failure::ALL.into_iter().zip(total.failures).filter(|&(_, n)| n > 0).collect();
+    kinds.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
+    let remedy = remedy(kinds.first()?.0);
+    let named: Vec<_> = kinds.iter().map(|(kind, n)| format!("{} {n}", kind.name())).collect();
+    let (failed, intended) = (total.counts.failed, total.counts.intended);
+    Some(Code::Failures.because(format!(
+        "{failed} of {intended} requests failed ({}): {}. {remedy}.",
+        percent(failed, intended),
+        named.join(", ")
+    )))
+}
+
+/// What to do about the most frequent kind of failure.
+fn remedy(kind: Failure) -> &'static str {
+    match kind {
+        Failure::Resolve => "Check the host name",
+        Failure::Connect => "Check that the server is up, its backlog, and the limits on open files (ulimit -n)",
+        Failure::ConnectTimeout => "Check the way to the server, or raise --connect-timeout",
+        Failure::Proxy => "Check the proxy and its credentials",
+        Failure::Tls => "Check the server's certificate",
+        Failure::Write | Failure::Reset | Failure::ClosedEarly | Failure::StreamReset => {
+            "The server ended connections with requests on them: check its log and its limits"
+        }
+        Failure::ReadTimeout => "The server fell silent: lower the load, or raise --read-timeout",
+        Failure::Timeout => "The server was slower than --timeout: lower the load, or raise it",
+        Failure::Deadline => "The server was slower than --deadline: lower the load, or raise it",
+        Failure::Protocol => "The answers break HTTP: check that the port speaks HTTP/1.1",
+        Failure::Check => "Answers did not meet an expectation",
+    }
+}
+
+fn http_errors(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    // Backwards, because `max_by_key` takes the last of equals and the lowest status is wanted.
+    let errors = summary.status.iter().rev().filter(|(status, _)| *status >= 400);
+    let (status, _) = errors.max_by_key(|(_, n)| *n)?;
+    let (errors, answered) = (counts.http_error, counts.ok + counts.http_error);
+    Some(Code::HttpErrors.because(format!(
+        "{errors} of {answered} answers ({}) were 400 or above, most often {status}; they are not in ok/s. Check URL, \
+         method and headers, or the server's log.",
+        percent(errors, answered)
+    )))
+}
+
+fn redirects(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    let answered = counts.ok + counts.http_error;
+    let redirects: u64 = summary.status.iter().filter(|(s, _)| (300..400).contains(s)).map(|(_, n)| n).sum();
+    (redirects * 2 > answered).then(|| {
+        Code::Redirects.because(format!(
+            "{} of the answers were redirects (3xx), which are not followed: the load measured redirects. Ask for the \
+             URL they lead to.",
+            percent(redirects, answered)
+        ))
+    })
+}
+
+fn lower_bounds(summary: &Summary<'_>) -> Option<Warning> {
+    let measured = QUANTILES.iter().zip(summary.latencies.response.quantiles_us).filter(|(_, value)| value.is_some());
+    let (&(from, _), _) = measured.into_iter().find(|&(&(_, q), _)| lower_bound(summary.censored_from_q, q))?;
+    let censored = summary.record.total.censored.count;
+    Some(Code::LowerBounds.because(format!(
+        "response times from {from} on are lower bounds (> x): {censored} requests timed out, were in flight at the end or \
+         unsent, and count with the time they had waited."
+    )))
+}
+
+fn unsent(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    let behind = is_open(summary.plan) && counts.unsent * 1_000 > counts.intended;
+    behind.then(|| {
+        Code::Unsent.because(format!(
+            "{} of {} requests ({}) fell due and were never sent: {} connections did not keep up with the rate. Raise -c, \
+             or lower -R to what the server takes.",
+            counts.unsent,
+            counts.intended,
+            percent(counts.unsent, counts.intended),
+            summary.plan.connections
+        ))
+    })
+}
+
+fn rate_missed(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    let missed = is_open(summary.plan) && u128::from(counts.sent) * 100 < u128::from(counts.intended) * 99;
+    missed.then(|| {
+        let (sent, intended) = (summary.rates.sent, summary.rates.intended);
+        Code::RateMissed.because(format!(
+            "{sent:.0}/s were sent of {intended:.0}/s intended: service times are those of the lighter load."
+        ))
+    })
+}
+
+fn connection_limited(summary: &Summary<'_>) -> Option<Warning> {
+    let pool_lag_us = summary.latencies.pool_lag.p99_us()?;
+    let response_us = summary.latencies.response.p99_us()?;
+    let limited = is_open(summary.plan) && pool_lag_us > 1_000.0 && pool_lag_us > 0.1 * response_us;
+    limited.then(|| {
+        Code::ConnectionLimited.because(format!(
+            "requests waited for a free connection (pool lag p99 {}): the open load ran as a closed one of c={}. Raise -c \
+             until pool lag is gone.",
+            format_us(pool_lag_us),
+            summary.plan.connections
+        ))
+    })
+}
+
+fn client_saturated(summary: &Summary<'_>) -> Option<Warning> {
+    let shards = summary.record.shards.iter().zip(&summary.shards);
+    let busy = shards.filter(|(_, figures)| figures.cpu_s > BUSY_SHARE * summary.window_s);
+    let cores: Vec<usize> = busy.map(|(record, _)| record.shard.cpu).collect();
+    let effect =
+        if is_open(summary.plan) { "latencies may hold its own delays" } else { "throughput is a lower bound" };
+    (!cores.is_empty()).then(|| {
+        Code::ClientSaturated.because(format!(
+            "the client kept its core {} busy more than {:.0} % of the time: {effect}. Give it more cores (-t, --cores).",
+            ranges(&cores),
+            BUSY_SHARE * 100.0
+        ))
+    })
+}
+
+fn in_flight_at_end(summary: &Summary<'_>) -> Option<Warning> {
+    let requests = summary.record.total.counts.in_flight_at_end;
+    (requests > 0).then(|| {
+        Code::InFlightAtEnd.because(format!(
+            "{requests} requests had no end {} after the sending stopped; they count with the time they had waited. Raise \
+             --drain to see them through.",
+            summary.plan.drain
+        ))
+    })
+}
+
+fn churn(summary: &Summary<'_>) -> Option<Warning> {
+    let counts = &summary.record.total.counts;
+    let reconnects = counts.connections_opened.saturating_sub(counts.connections_opened_before_t0);
+    let churns = summary.plan.keep_alive && counts.sent > 0 && reconnects * 10 > counts.sent;
+    churns.then(|| {
+        Code::Churn.because(format!(
+            "{reconnects} connections were opened for {} requests although keep-alive is on, usually because the server \
+             closes them: response times include connecting. Raise the server's keep-alive limits.",
+            counts.sent
+        ))
+    })
+}
+
+fn clamped(summary: &Summary<'_>) -> Option<Warning> {
+    let values: u64 = summary.record.total.latencies.named().iter().map(|(_, histogram)| histogram.clamped()).sum();
+    (values > 0).then(|| {
+        Code::Clamped.because(format!("above the 24 h that are told apart, and counted as 24 h: {values} times."))
+    })
+}
+
+fn few_samples(summary: &Summary<'_>) -> Option<Warning> {
+    let response = &summary.latencies.response;
+    (response.count > 0 && response.p99_us().is_none()).then(|| {
+        let count = response.count;
+        Code::FewSamples.because(format!("{count} requests are too few for a p99; run longer (-d) or send more (-n)."))
+    })
+}
+
+fn ring_flags(summary: &Summary<'_>) -> Option<Warning> {
+    let cheapest = ["COOP_TASKRUN", "SINGLE_ISSUER", "DEFER_TASKRUN"];
+    let granted = &summary.ring_flags;
+    let missing = summary.record.driver == "io_uring" && cheapest.iter().any(|flag| !granted.contains(flag));
+    missing.then(|| {
+        let granted = if granted.is_empty() { "none".to_owned() } else { format!("only {}", granted.join(", ")) };
+        Code::RingFlags.because(format!(
+            "of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN the kernel granted {granted}: the client needs \
+             about 26 % more CPU. Linux 6.1 or later has all."
+        ))
+    })
+}
+
+fn shared_machine(plan: &Plan, record: &RunRecord) -> Option<Warning> {
+    if plan.embedded_target {
+        return Some(Code::SharedMachine.because(
+            "the target was started by this process and shares its machine: the figures exercise the client and are no \
+             benchmark of a server.",
+        ));
+    }
+    let loopback = record.addresses.iter().flatten().any(|address| address.ip().to_canonical().is_loopback());
+    loopback.then(|| {
+        Code::Loopback.because(
+            "the target is on this machine (loopback): client and server compete for its cores. Keep them apart (--cores, \
+             taskset), or use two machines.",
+        )
+    })
+}
+
+fn is_open(plan: &Plan) -> bool {
+    plan.load != Load::Closed
+}
+
+/// A share with one decimal, never rounded to 0 or to 100 %.
+fn percent(part: u64, whole: u64) -> String {
+    match part as f64 / whole.max(1) as f64 * 100.0 {
+        share if part > 0 && share < 0.1 => "< 0.1 %".to_owned(),
+        share if part < whole && share > 99.9 => "> 99.9 %".to_owned(),
+        share => format!("{share:.1} %"),
+    }
+}
+
+/// CPU numbers as `0-3,7`.
+pub(super) fn ranges(cores: &[usize]) -> String {
+    let mut sorted = cores.to_vec();
+    sorted.sort_unstable();
+    let runs = sorted.chunk_by(|a, b| a + 1 == *b);
+    let named = runs.map(|run| match (run[0], run[run.len() - 1]) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    });
+    named.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;

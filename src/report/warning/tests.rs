@@ -1,0 +1,153 @@
+//! Each warning in the run that gives rise to it.
+
+use expect_test::{Expect, expect};
+
+use super::super::fixture::{self, FLAGS, MS, Run, US, raw};
+use super::*;
+use crate::plan::RawPlan;
+use crate::record::{Outcome, RunRecord};
+
+fn check((plan, record): &(Plan, RunRecord), expect: Expect) {
+    let summary = Summary::new(plan, record);
+    let lines: String =
+        summary.warnings.iter().map(|warning| format!("{}: {}\n", warning.code(), warning.text)).collect();
+    expect.assert_eq(&lines);
+}
+
+fn answered(statuses: &[u16]) -> Run {
+    let mut run = Run::new(&raw());
+    for (number, &status) in (0..).zip(statuses.iter().cycle().take(1_000)) {
+        run.request(0, number * MS, 0, 100 * US, Outcome::Answered(status));
+    }
+    run
+}
+
+#[test]
+fn a_clean_run_has_none() {
+    check(&fixture::closed(), expect![""]);
+}
+
+#[test]
+fn an_overloaded_open_run_names_what_fell_behind() {
+    check(
+        &fixture::open(),
+        expect![[r#"
+        failures: 400 of 10001 requests failed (4.0 %): timeout 400. The server was slower than --timeout: lower the load, or raise it.
+        http_errors: 200 of 9201 answers (2.2 %) were 400 or above, most often 503; they are not in ok/s. Check URL, method and headers, or the server's log.
+        lower_bounds: response times from p90 on are lower bounds (> x): 800 requests timed out, were in flight at the end or unsent, and count with the time they had waited.
+        unsent: 380 of 10001 requests (3.8 %) fell due and were never sent: 8 connections did not keep up with the rate. Raise -c, or lower -R to what the server takes.
+        rate_missed: 4810/s were sent of 5000/s intended: service times are those of the lighter load.
+        connection_limited: requests waited for a free connection (pool lag p99 300ms): the open load ran as a closed one of c=8. Raise -c until pool lag is gone.
+        in_flight_at_end: 20 requests had no end 2s after the sending stopped; they count with the time they had waited. Raise --drain to see them through.
+    "#]],
+    );
+}
+
+#[test]
+fn a_run_without_an_answer_says_so_first() {
+    check(
+        &fixture::nothing(),
+        expect![[r#"
+        no_success: not one request was answered below 400: check the URL, and that the server is up.
+        failures: 200 of 200 requests failed (100.0 %): connect 200. Check that the server is up, its backlog, and the limits on open files (ulimit -n).
+    "#]],
+    );
+}
+
+#[test]
+fn a_lost_worker_an_interruption_and_a_poor_ring_are_told() {
+    check(
+        &fixture::broken(),
+        expect![[r#"
+        worker_lost: the worker of shard 1 of 2 died (assertion failed: \u{1b}[31mgot\u{1b}[0m "x"\nat line 3): its part of the load is missing, so no figure holds for the whole. Please report this bug.
+        interrupted: a signal ended the run after 700ms; the figures cover that part alone.
+        ring_flags: of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN the kernel granted only COOP_TASKRUN: the client needs about 26 % more CPU. Linux 6.1 or later has all.
+    "#]],
+    );
+}
+
+#[test]
+fn redirects_are_no_success_to_be_proud_of() {
+    check(
+        &answered(&[301, 302, 200]).finish(),
+        expect![[r#"
+        redirects: 66.7 % of the answers were redirects (3xx), which are not followed: the load measured redirects. Ask for the URL they lead to.
+    "#]],
+    );
+    check(&answered(&[301, 200]).finish(), expect![""]);
+}
+
+#[test]
+fn http_errors_name_the_most_frequent_status() {
+    check(
+        &answered(&[200, 500, 503, 404, 503]).finish(),
+        expect![[r#"
+        http_errors: 800 of 1000 answers (80.0 %) were 400 or above, most often 503; they are not in ok/s. Check URL, method and headers, or the server's log.
+    "#]],
+    );
+}
+
+#[test]
+fn reconnecting_clients_and_busy_ones_are_told() {
+    let mut run = answered(&[200]);
+    run.shard(0).tally.counts.connections_opened = 105;
+    run.shard(0).tally.counts.connections_opened_before_t0 = 4;
+    run.shard(1).cpu = crate::units::Nanos::from_millis(1_800);
+    run.shard(1).tally.latencies.connect.record(crate::units::Nanos(u64::MAX));
+    check(
+        &run.finish(),
+        expect![[r#"
+            client_saturated: the client kept its core 1 busy more than 85 % of the time: throughput is a lower bound. Give it more cores (-t, --cores).
+            churn: 101 connections were opened for 1000 requests although keep-alive is on, usually because the server closes them: response times include connecting. Raise the server's keep-alive limits.
+            clamped: above the 24 h that are told apart, and counted as 24 h: 1 times.
+        "#]],
+    );
+}
+
+#[test]
+fn a_target_on_the_same_machine_is_told() {
+    let embedded = RawPlan { embedded_target: true, requests: Some("3".into()), ..raw() };
+    let mut run = Run::new(&embedded);
+    run.answers(3);
+    run.shard(0).ring_flags = &[];
+    check(
+        &run.finish(),
+        expect![[r#"
+        few_samples: 3 requests are too few for a p99; run longer (-d) or send more (-n).
+        ring_flags: of the ring flags COOP_TASKRUN, SINGLE_ISSUER and DEFER_TASKRUN the kernel granted none: the client needs about 26 % more CPU. Linux 6.1 or later has all.
+        shared_machine: the target was started by this process and shares its machine: the figures exercise the client and are no benchmark of a server.
+    "#]],
+    );
+    let (plan, mut record) = fixture::closed();
+    record.addresses = vec![vec!["[::ffff:127.0.0.1]:80".parse().expect("an address")]];
+    assert_eq!(record.shards[0].ring_flags, FLAGS);
+    check(
+        &(plan, record),
+        expect![[r#"
+        loopback: the target is on this machine (loopback): client and server compete for its cores. Keep them apart (--cores, taskset), or use two machines.
+    "#]],
+    );
+}
+
+#[test]
+fn shares_are_never_rounded_to_nothing_or_all() {
+    assert_eq!(percent(1, 1_000_000), "< 0.1 %");
+    assert_eq!(percent(999_999, 1_000_000), "> 99.9 %");
+    assert_eq!((percent(0, 5), percent(5, 5), percent(1, 3)), ("0.0 %".into(), "100.0 %".into(), "33.3 %".into()));
+    assert_eq!(percent(0, 0), "0.0 %");
+}
+
+#[test]
+fn cores_are_listed_as_ranges() {
+    assert_eq!(ranges(&[7, 0, 2, 1, 10, 11]), "0-2,7,10-11");
+    assert_eq!(ranges(&[]), "");
+}
+
+#[test]
+fn names_are_unique_and_in_order() {
+    assert!(Code::ALL.is_sorted());
+    let mut names = Code::ALL.map(Code::name).to_vec();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Code::ALL.len());
+}
