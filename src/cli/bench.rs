@@ -259,13 +259,13 @@ impl Outputs {
         let mut first_error = None;
         for (path, format) in &self.files {
             if let Err(error) = report::save(path, *format, summary) {
-                first_error.get_or_insert(format!("-o {}: {error}", path.display()));
+                first_error.get_or_insert_with(|| format!("-o {}: {error}", path.display()));
             }
         }
-        let mut stdout = io::stdout().lock();
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
         match report::write(self.stdout, summary, &mut stdout).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                first_error.get_or_insert(format!("standard output: {error}"));
+                first_error.get_or_insert_with(|| format!("standard output: {error}"));
             }
             _ => {}
         }
@@ -274,9 +274,13 @@ impl Outputs {
 }
 
 fn read_input(path: &Path) -> Result<Input, PlanError> {
-    let (name, content) =
-        if path == Path::new("-") { ("standard input".to_owned(), read_stdin()) } else { (path.display().to_string(), fs::read(path)) };
-    let content = content.map_err(|error| PlanError::new(format!("-i {}", path.display()), format!("cannot read it: {error}")))?;
+    let (name, content) = if path == Path::new("-") {
+        ("standard input".to_owned(), read_stdin())
+    } else {
+        (path.display().to_string(), fs::read(path))
+    };
+    let content = content
+        .map_err(|error| PlanError::new(format!("-i {}", path.display()), format!("cannot read it: {error}")))?;
     Ok(Input { name, content })
 }
 
@@ -287,7 +291,8 @@ fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {
             headers.push(RawHeader { text: argument.clone(), secret: false });
             continue;
         };
-        let refused = |error: &dyn std::fmt::Display| PlanError::new(format!("-H @{path}"), format!("cannot read it: {error}"));
+        let refused =
+            |error: &dyn std::fmt::Display| PlanError::new(format!("-H @{path}"), format!("cannot read it: {error}"));
         let text = fs::read_to_string(path).map_err(|error| refused(&error))?;
         let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
         headers.extend(lines.map(|line| RawHeader { text: line.to_owned(), secret: true }));

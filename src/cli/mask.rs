@@ -76,7 +76,10 @@ mod tests {
 
     #[test]
     fn secret_headers_are_masked_however_they_are_typed() {
-        check(&["-H", "Authorization: Bearer x", "-H", "X-Plain: y"], &["-H", "Authorization: ***", "-H", "X-Plain: y"]);
+        check(
+            &["-H", "Authorization: Bearer x", "-H", "X-Plain: y"],
+            &["-H", "Authorization: ***", "-H", "X-Plain: y"],
+        );
         check(&["-Hcookie:a=b", "--header=X-Api-Key: k"], &["-Hcookie: ***", "--header=X-Api-Key: ***"]);
         check(&["-qH", "Proxy-Authorization: x"], &["-qH", "Proxy-Authorization: ***"]);
         check(&["-H", "@secrets.txt"], &["-H", "@secrets.txt"]);

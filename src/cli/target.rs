@@ -29,7 +29,8 @@ pub struct Args {
 /// # Errors
 /// Bad options, or an address that cannot be listened on.
 pub fn run(args: &Args, machine: &Machine) -> Result<u8, Box<dyn std::error::Error>> {
-    let stop_after = args.stop_after.as_deref().map(Nanos::parse).transpose().map_err(|p| PlanError::new("--for", p))?;
+    let stop_after =
+        args.stop_after.as_deref().map(Nanos::parse).transpose().map_err(|p| PlanError::new("--for", p))?;
     let allowed = machine.cpus.len();
     let threads = args.threads.unwrap_or(allowed);
     if threads == 0 || threads > allowed {
@@ -37,14 +38,15 @@ pub fn run(args: &Args, machine: &Machine) -> Result<u8, Box<dyn std::error::Err
         return Err(PlanError::new(format!("-t {threads}"), problem).into());
     }
     let (stop, stopped) = mpsc::channel();
-    signals::on_first(move || drop(stop.send(())))?;
+    // The receiver is gone once the target has stopped by itself.
+    signals::on_first(move || stop.send(()).unwrap_or_default())?;
     let target = Target::start(&Options { listen: args.listen, cores: machine.spread(threads) })?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on http://{}/", target.addr()).and_then(|()| stdout.flush())?;
     match stop_after {
         // Either the time is over or a signal came; both mean the same.
-        Some(time) => drop(stopped.recv_timeout(time.to_std())),
-        None => drop(stopped.recv()),
+        Some(time) => stopped.recv_timeout(time.to_std()).unwrap_or_default(),
+        None => stopped.recv().unwrap_or_default(),
     }
     let stats = target.stop();
     writeln!(io::stderr(), "served {} requests on {} connections", stats.requests, stats.connections)?;

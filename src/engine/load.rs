@@ -183,11 +183,8 @@ impl Load {
             state.intended_on_pages = intended;
         }
         let id = state.page.id;
-        let next = if into_drain {
-            IntervalId { drain: true, second: 0 }
-        } else {
-            IntervalId { second: id.second + 1, ..id }
-        };
+        let next =
+            if into_drain { IntervalId { drain: true, second: 0 } } else { IntervalId { second: id.second + 1, ..id } };
         let full = std::mem::take(&mut state.page);
         state.page = (self.turn_page)(full);
         state.page.reset(next);

@@ -31,9 +31,8 @@ pub fn environment(machine: &Machine, cores_used: &[usize]) -> Environment {
         let mut ports = text.split_whitespace().map(str::parse::<u16>);
         Some((ports.next()?.ok()?, ports.next()?.ok()?))
     });
-    let governor = cores_used.first().and_then(|core| {
-        read(format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"))
-    });
+    let governor =
+        cores_used.first().and_then(|core| read(format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor")));
     Environment {
         kernel: read("/proc/sys/kernel/osrelease"),
         cpu_model: model.map(|(_, name)| name.trim().to_owned()),

@@ -58,7 +58,9 @@ pub enum StartError {
         reason: String,
     },
     /// The ring was refused.
-    #[error("io_uring: {0}; it needs Linux 5.6 or later, kernel.io_uring_disabled=0, and in a container a seccomp profile that allows it")]
+    #[error(
+        "io_uring: {0}; it needs Linux 5.6 or later, kernel.io_uring_disabled=0, and in a container a seccomp profile that allows it"
+    )]
     Ring(io::Error),
     /// More connections than files may be open.
     #[error("-c {connections}: the hard limit of open files is {limit}; raise it with: ulimit -Hn {needed}")]
@@ -98,8 +100,11 @@ pub fn run(
     observe: &mut dyn FnMut(Progress<'_>),
 ) -> Result<RunRecord, StartError> {
     let needed = u64::from(plan.connections) + OTHER_FILES;
-    machine::raise_open_files(needed)
-        .map_err(|limit| StartError::OpenFiles { connections: plan.connections, limit, needed })?;
+    machine::raise_open_files(needed).map_err(|limit| StartError::OpenFiles {
+        connections: plan.connections,
+        limit,
+        needed,
+    })?;
     let addresses = Arc::new(addresses(plan)?);
     let mut team = Team::start(plan, shards, &addresses, control)?;
     team.await_connections(plan)?;

@@ -85,6 +85,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct Origin {
     /// Most recently used last.
+    #[allow(clippy::vec_box, reason = "leases move the box between slots, not 200 bytes of connection")]
     idle: Vec<Box<Connection>>,
     /// Which address is next.
     turn: usize,
@@ -93,7 +94,12 @@ struct Origin {
 }
 
 impl Pool {
-    pub(crate) fn new(addresses: Arc<Vec<Vec<SocketAddr>>>, connect_timeout: Nanos, capacity: u32, turn: usize) -> Self {
+    pub(crate) fn new(
+        addresses: Arc<Vec<Vec<SocketAddr>>>,
+        connect_timeout: Nanos,
+        capacity: u32,
+        turn: usize,
+    ) -> Self {
         let origin = || Origin { turn, ..Origin::default() };
         let origins = RefCell::new(addresses.iter().map(|_| origin()).collect());
         Self {
@@ -123,7 +129,10 @@ impl Pool {
             Ok(Now::Nothing) => Ok(Leased::Ready(Lease { connection, dialled: None })),
             Ok(Now::Bytes(_)) => {
                 self.close(connection);
-                Err(Refused::Failed(Failure::Protocol, "bytes came on a connection with nothing outstanding".to_owned()))
+                Err(Refused::Failed(
+                    Failure::Protocol,
+                    "bytes came on a connection with nothing outstanding".to_owned(),
+                ))
             }
             Ok(Now::Closed) | Err(_) => {
                 self.close(connection);

@@ -42,9 +42,14 @@ struct Limits {
 /// Why an attempt did not bring an answer.
 enum Broken {
     /// Some limit passed, or the drain ended.
-    Expired { last_byte: Nanos },
+    Expired {
+        last_byte: Nanos,
+    },
     /// The connection was dead before a byte of an answer came.
-    Dead { failure: Failure, anything_sent: bool },
+    Dead {
+        failure: Failure,
+        anything_sent: bool,
+    },
     Failed(Failure),
 }
 
@@ -236,7 +241,11 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         let mut written = 0;
         while written < request.len() {
             let write = connection.stream.write(request.slice(written..));
-            let (result, slice) = self.watch.until(limits.at(started), write).await.map_err(|Expired| Broken::Expired { last_byte: started })?;
+            let (result, slice) = self
+                .watch
+                .until(limits.at(started), write)
+                .await
+                .map_err(|Expired| Broken::Expired { last_byte: started })?;
             request = slice.into_inner();
             let count = result.map_err(|error| write_failed(&error, written > 0))?;
             stamps.submitted.get_or_insert_with(clock::now);
@@ -248,7 +257,11 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         let mut rest = body;
         while !rest.is_empty() {
             let write = connection.stream.write(rest.clone());
-            let (result, _) = self.watch.until(limits.at(started), write).await.map_err(|Expired| Broken::Expired { last_byte: started })?;
+            let (result, _) = self
+                .watch
+                .until(limits.at(started), write)
+                .await
+                .map_err(|Expired| Broken::Expired { last_byte: started })?;
             let count = result.map_err(|error| write_failed(&error, true))?;
             moved.sent += count as u64;
             rest.advance(count);

@@ -160,12 +160,7 @@ pub(crate) fn run(assignment: Assignment) {
     let _ = events.send(Event::Ended { shard: index, record, exhausted });
 }
 
-async fn live(
-    core: &Rc<Core<Load>>,
-    pulse: &Pulse,
-    events: &mpsc::Sender<Event>,
-    go: &mpsc::Receiver<()>,
-) {
+async fn live(core: &Rc<Core<Load>>, pulse: &Pulse, events: &mpsc::Sender<Event>, go: &mpsc::Receiver<()>) {
     let (opened, error) = open_connections(core, pulse).await;
     let _ = events.send(Event::Opened { opened, error });
     // Nothing is in flight on this ring: the thread itself may wait.

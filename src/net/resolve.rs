@@ -61,7 +61,11 @@ fn look_up(origin: Origin, index: usize, sender: mpsc::Sender<Found>) {
         let addresses = (origin.host.to_string().as_str(), origin.port).to_socket_addrs();
         let result = addresses.map_err(|error| reason(&error)).and_then(|addresses| {
             let mut unique: Vec<SocketAddr> = Vec::new();
-            addresses.for_each(|addr| if !unique.contains(&addr) { unique.push(addr) });
+            addresses.for_each(|addr| {
+                if !unique.contains(&addr) {
+                    unique.push(addr)
+                }
+            });
             if unique.is_empty() { Err("the name has no address".to_owned()) } else { Ok(unique) }
         });
         // The receiver is gone when the run was given up.
@@ -85,12 +89,15 @@ mod tests {
 
     #[test]
     fn addresses_need_no_look_up_and_names_get_theirs() {
-        let origins = ["http://127.0.0.1:81", "http://[::1]:82", "http://localhost:83", "http://no-such-host.invalid:84"]
-            .map(|site| parse_site(site).expect("a site").origin);
+        let origins =
+            ["http://127.0.0.1:81", "http://[::1]:82", "http://localhost:83", "http://no-such-host.invalid:84"]
+                .map(|site| parse_site(site).expect("a site").origin);
         let found = resolve(&origins, Nanos::from_secs(20));
         assert_eq!(found[0], Ok(vec!["127.0.0.1:81".parse().expect("an address")]));
         assert_eq!(found[1], Ok(vec!["[::1]:82".parse().expect("an address")]));
-        assert!(found[2].as_ref().is_ok_and(|addresses| addresses.iter().all(|a| a.ip().is_loopback() && a.port() == 83)));
+        assert!(
+            found[2].as_ref().is_ok_and(|addresses| addresses.iter().all(|a| a.ip().is_loopback() && a.port() == 83))
+        );
         assert!(found[3].is_err());
     }
 }

@@ -162,7 +162,8 @@ impl Tally {
     pub fn check(&self) -> Result<(), String> {
         let counts = &self.counts;
         let answered = counts.ok + counts.http_error;
-        let waited: u64 = Failure::ALL.iter().filter(|kind| kind.waited()).map(|&kind| self.failures[kind as usize]).sum();
+        let waited: u64 =
+            Failure::ALL.iter().filter(|kind| kind.waited()).map(|&kind| self.failures[kind as usize]).sum();
         let censored = waited + counts.in_flight_at_end + counts.unsent;
         let ended = answered + counts.failed + counts.unsent + counts.in_flight_at_end;
         let latencies = &self.latencies;

@@ -146,8 +146,10 @@ impl Run {
                 timeline.add(index, interval);
             });
         }
+        let (total, bugs) = merge(&self.shards);
         let record = RunRecord {
-            total: merge(&self.shards),
+            total,
+            bugs,
             shards: self.shards,
             timeline: timeline.finish(),
             window: self.window,

@@ -21,6 +21,8 @@ pub struct Warning {
 /// Every warning there is, gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
+    /// The accounting does not add up.
+    Bug,
     /// A worker died before the end.
     WorkerLost,
     /// A signal ended the run.
@@ -61,7 +63,8 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
+        Self::Bug,
         Self::WorkerLost,
         Self::Interrupted,
         Self::NoSuccess,
@@ -85,6 +88,7 @@ impl Code {
     /// The name in reports; a contract. Names are added, never changed.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Bug => "bug",
             Self::WorkerLost => "worker_lost",
             Self::Interrupted => "interrupted",
             Self::NoSuccess => "no_success",
@@ -120,7 +124,7 @@ impl Warning {
 
 /// All that is doubtful about a run, gravest first; everything else of the summary is known already.
 pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
-    let mut all: Vec<_> = lost(summary.record).collect();
+    let mut all: Vec<_> = bugs(summary.record).chain(lost(summary.record)).collect();
     let rules = [
         interrupted,
         no_success,
@@ -142,6 +146,12 @@ pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
     all.extend(rules.iter().filter_map(|rule| rule(summary)));
     assert!(all.is_sorted_by_key(|warning| warning.code), "rules stand in the order of their codes");
     all
+}
+
+fn bugs(record: &RunRecord) -> impl Iterator<Item = Warning> + '_ {
+    record.bugs.iter().map(|bug| {
+        Code::Bug.because(format!("the accounting does not add up ({bug}): believe no figure, and please report it."))
+    })
 }
 
 fn lost(record: &RunRecord) -> impl Iterator<Item = Warning> + '_ {
