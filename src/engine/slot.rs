@@ -297,7 +297,8 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             fed = self.feed(connection, &buffer[..count]).await;
         }
         self.core.body_buffer.replace(buffer);
-        fed.and(found.map_err(reset))
+        fed?;
+        found.map_err(reset)
     }
 
     /// Runs the decoder over received bytes, handing over what is wanted of the body.
