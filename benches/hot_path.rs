@@ -1,6 +1,8 @@
 //! The per-request path without sockets: decode, encode, schedule, record; and what a second and an end of run cost.
 
-use criterion::{BatchSize, Criterion, black_box, criterion_group, criterion_main};
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringload::plan::request::Common;
 use ringload::plan::urlset::{Builder, walk};
 use ringload::plan::{Arrivals, Schedule, UrlSet};
