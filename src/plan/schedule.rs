@@ -55,6 +55,14 @@ impl Schedule {
         }
     }
 
+    /// Takes the next `n` tickets, unseen; at once where starts can be computed.
+    pub fn skip(&mut self, n: u64) {
+        match self {
+            Self::Uniform(uniform) => uniform.taken += n,
+            Self::Poisson(_) => (0..n).for_each(|_| self.take()),
+        }
+    }
+
     /// How many were taken.
     pub fn taken(&self) -> u64 {
         match self {
