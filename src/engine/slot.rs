@@ -177,7 +177,8 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         }
         self.core.pool.give_back(lease, how, stamps.done);
         Some(match result {
-            Ok(answer) => Outcome::Answered(answer.status),
+            // Time limits are swept once a millisecond: an answer may be whole and too late.
+            Ok(answer) => limits.broken_at(stamps.done).map_or(Outcome::Answered(answer.status), Outcome::Failed),
             Err(Broken::Expired { last_byte }) => limits.passed_at(stamps.done, last_byte),
             Err(Broken::Dead { anything_sent, .. }) if pooled && (!anything_sent || ticket.idempotent) => return None,
             Err(Broken::Dead { failure, .. } | Broken::Failed(failure)) => Outcome::Failed(failure),
@@ -280,6 +281,8 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         mut last_byte: Nanos,
     ) -> Result<Nanos, Broken> {
         let mut in_a_row = 0;
+        // A peer that sends without end and without pause never lets a wait expire: something is always there.
+        let mut late = false;
         while !progress.complete {
             let (found, piece) = self.receive_now(connection, progress);
             match found.map_err(|_| Broken::Failed(Failure::Reset))? {
@@ -306,10 +309,14 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
                 }
                 Now::Nothing => {}
             }
+            if late {
+                return Err(Broken::Expired { last_byte });
+            }
             in_a_row = 0;
             let readable = self.watch.until(limits.at(last_byte), connection.stream.readable()).await;
             let readable = readable.map_err(|Expired| Broken::Expired { last_byte })?;
             readable.map_err(|_| Broken::Failed(Failure::Reset))?;
+            late = self.watch.passed();
         }
         Ok(last_byte)
     }
@@ -372,13 +379,21 @@ impl Limits {
         self.deadline.min(self.request).min(read)
     }
 
+    /// Which limit on the whole answer had passed at `now`.
+    fn broken_at(&self, now: Nanos) -> Option<Failure> {
+        match now {
+            _ if now >= self.deadline => Some(Failure::Deadline),
+            _ if now >= self.request => Some(Failure::Timeout),
+            _ => None,
+        }
+    }
+
     /// What it means that waiting was given up at `now`: the limit that had passed, or else the end of the drain.
     fn passed_at(&self, now: Nanos, last_byte: Nanos) -> Outcome {
-        match now {
-            _ if now >= self.deadline => Outcome::Failed(Failure::Deadline),
-            _ if now >= self.request => Outcome::Failed(Failure::Timeout),
-            _ if now >= self.at(last_byte) => Outcome::Failed(Failure::ReadTimeout),
-            _ => Outcome::InFlightAtEnd,
+        match self.broken_at(now) {
+            Some(failure) => Outcome::Failed(failure),
+            None if now >= self.at(last_byte) => Outcome::Failed(Failure::ReadTimeout),
+            None => Outcome::InFlightAtEnd,
         }
     }
 }

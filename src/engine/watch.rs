@@ -52,6 +52,11 @@ impl Watch {
         .await
     }
 
+    /// Whether the limit passed while the operation last awaited came to its end.
+    pub(crate) fn passed(&self) -> bool {
+        self.fired.get()
+    }
+
     /// Waits for `limit` itself.
     pub(crate) async fn sleep(&self, limit: Nanos) {
         let never = self.until(limit, std::future::pending::<()>()).await;
