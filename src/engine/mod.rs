@@ -109,8 +109,8 @@ pub fn run(
     let mut team = Team::start(plan, shards, &addresses, control)?;
     team.await_connections(plan)?;
     let start = Nanos(clock::now().0 + LEAD.0);
-    let t0 = Nanos(start.0 + plan.warmup.0);
-    let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0 + duration.0));
+    let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
+    let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0.saturating_add(duration.0)));
     let t0_unix = Nanos(clock::unix_now().0 + (t0.0 - clock::now().0));
     control.schedule(start, t0, end);
     team.go();
@@ -272,7 +272,7 @@ impl Team {
         addresses: &[Vec<SocketAddr>],
     ) -> RunRecord {
         let ended: Vec<_> = self.members.into_iter().filter_map(|member| member.ended).collect();
-        let by_number = ended.iter().all(|(_, exhausted)| *exhausted);
+        let by_number = ended.iter().all(|(record, exhausted)| *exhausted && record.tally.counts.in_flight_at_end == 0);
         let shards: Vec<ShardRecord> = ended.into_iter().map(|(record, _)| *record).collect();
         let window = if by_number {
             shards.iter().map(|record| record.last_done).max().unwrap_or_default()
