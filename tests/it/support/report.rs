@@ -1,6 +1,7 @@
 //! A JSON report, held against its schema and the accounting rules of the contract before a test reads it.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -119,6 +120,13 @@ impl Report {
         self.at(path).as_array().map(Vec::as_slice).unwrap_or_else(|| panic!("{path} is no list"))
     }
 
+    /// How many values of a histogram are above `limit`.
+    pub(crate) fn slower_than(&self, name: &str, limit: Duration) -> u64 {
+        let histogram = decode(self.at(&format!("histograms.{name}")));
+        let limit = limit.as_nanos() as u64;
+        histogram.iter_recorded().filter(|value| value.value_iterated_to() > limit).map(|v| v.count_at_value()).sum()
+    }
+
     fn check(&self) {
         let errors: Vec<String> = schema().iter_errors(&self.0).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "the report does not keep its schema: {errors:?}");
@@ -176,11 +184,14 @@ impl Report {
     /// Each blob decodes and holds as many values as the figures beside it say.
     fn check_histograms(&self) {
         for (name, blob) in self.at("histograms").as_object().expect("an object") {
-            let bytes = BASE64_STANDARD.decode(blob.as_str().expect("text")).expect("base64");
-            let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).expect("V2 deflate");
-            assert_eq!(histogram.len(), self.number(&format!("latency_us.{name}.count")), "histogram {name}");
+            assert_eq!(decode(blob).len(), self.number(&format!("latency_us.{name}.count")), "histogram {name}");
         }
     }
+}
+
+fn decode(blob: &Value) -> Histogram<u64> {
+    let bytes = BASE64_STANDARD.decode(blob.as_str().expect("text")).expect("base64");
+    Deserializer::new().deserialize(&mut bytes.as_slice()).expect("an HDR histogram, V2 deflate")
 }
 
 fn whole(value: &Value) -> u64 {
