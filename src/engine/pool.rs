@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::watch::{Expired, Watch};
@@ -116,16 +117,13 @@ impl Pool {
         }
     }
 
-    /// A connection to `origin`: the one used last, or a new one; the least recently used of another origin makes room.
-    pub(crate) async fn lease(&self, origin: u32, watch: &Watch, limit: Nanos, now: Nanos) -> Result<Leased, Refused> {
-        let idle = self.origins.borrow_mut()[origin as usize].idle.pop();
-        let Some(connection) = idle else {
-            return self.dial(origin, watch, limit).await.map(Leased::Ready);
-        };
+    /// The connection to `origin` that was used last, if one is idle.
+    pub(crate) fn idle(&self, origin: u32, now: Nanos) -> Option<Result<Leased, Refused>> {
+        let connection = self.origins.borrow_mut()[origin as usize].idle.pop()?;
         if now.0 - connection.idle_since.0 < LOOK_AFTER.0 {
-            return Ok(Leased::Ready(Lease { connection, dialled: None }));
+            return Some(Ok(Leased::Ready(Lease { connection, dialled: None })));
         }
-        match connection.stream.peek() {
+        Some(match connection.stream.peek() {
             Ok(Now::Nothing) => Ok(Leased::Ready(Lease { connection, dialled: None })),
             Ok(Now::Bytes(_)) => {
                 self.close(connection);
@@ -138,10 +136,11 @@ impl Pool {
                 self.close(connection);
                 Ok(Leased::Dead)
             }
-        }
+        })
     }
 
-    /// Opens a connection to `origin`, resting first where its last attempt failed a moment ago.
+    /// Opens a connection to `origin`, resting first where its last attempt failed a moment ago; the least recently used
+    /// idle one of another origin makes room.
     pub(crate) async fn dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
         let rest_until = self.origins.borrow()[origin as usize].rest_until;
         if rest_until > clock::now() {
@@ -214,7 +213,7 @@ impl Pool {
                 state.turn += 1;
                 addresses[(state.turn - 1) % addresses.len()]
             };
-            match watch.until(timeout.min(limit), Stream::connect(addr)).await {
+            match watch.until(timeout.min(limit), pin!(Stream::connect(addr))).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => last = Refused::Failed(Failure::Connect, format!("{addr}: {}", reason(&error))),
                 Err(Expired) if clock::now() >= timeout => {

@@ -1,6 +1,9 @@
 //! One slot: a task with one request in flight at a time. Ticket → connection → exchange → record → give back.
 
 use std::io;
+use std::ops::Range;
+use std::pin::pin;
+use std::rc::Rc;
 
 use bytes::Buf as _;
 use monoio::buf::IoBuf as _;
@@ -14,21 +17,27 @@ use crate::clock;
 use crate::net::stream::Now;
 use crate::record::{Failure, Outcome, Stamps};
 use crate::units::Nanos;
-use crate::wire::decode::{DecodeError, Event};
+use crate::wire::decode::Event;
 
 /// From this much on, the rest of a body is thrown away inside the kernel instead of being copied out.
 const DISCARD_FROM: u64 = 16 * 1024;
 /// Receives without going through the ring, before other slots get their turn.
 const RECEIVES_IN_A_ROW: u32 = 8;
 
-/// A slot's own state; allocated before the start.
+/// A slot's own state; allocated before the start. What a request needs lives here and not in the futures that work on
+/// it: with a thousand connections, each cache line that a slot touches is a miss.
 pub(crate) struct Slot<'a, W> {
     core: &'a Core<W>,
     watch: &'a Watch,
     id: usize,
-    request: Vec<u8>,
+    request: Rc<Vec<u8>>,
     /// The line whose request `request` holds.
     rendered: Option<u64>,
+    ticket: Ticket,
+    stamps: Stamps,
+    moved: Moved,
+    limits: Limits,
+    answer: Answer,
 }
 
 /// When a request must have come to something.
@@ -42,9 +51,7 @@ struct Limits {
 /// Why an attempt did not bring an answer.
 enum Broken {
     /// Some limit passed, or the drain ended.
-    Expired {
-        last_byte: Nanos,
-    },
+    Expired,
     /// The connection was dead before a byte of an answer came.
     Dead {
         failure: Failure,
@@ -53,24 +60,42 @@ enum Broken {
     Failed(Failure),
 }
 
-/// A whole answer.
-struct Answer {
-    status: u16,
-    reusable: bool,
-}
-
 /// How far an answer has come.
-#[derive(Default)]
-struct Progress {
-    status: Option<u16>,
+#[derive(Clone, Copy, Default)]
+struct Answer {
+    /// 0 until its head has come.
+    status: u16,
     keep_alive: bool,
     stream: bool,
     complete: bool,
+    /// When its last byte so far was seen; the request's sending before any.
+    last_byte: Nanos,
+}
+
+/// What a run of the decoder over received bytes came to.
+enum Fed {
+    /// All bytes are taken in.
+    All,
+    /// A piece of the body that is wanted, by position; the rest is to be fed again.
+    Piece(Range<usize>),
 }
 
 impl<'a, W: Source + Sink> Slot<'a, W> {
     pub(crate) fn new(core: &'a Core<W>, id: usize) -> Self {
-        Self { core, watch: &core.watches[id], id, request: Vec::new(), rendered: None }
+        let nothing =
+            Ticket { line: 0, origin: 0, head_request: false, idempotent: false, intended: Nanos::ZERO, warmup: false };
+        Self {
+            core,
+            watch: &core.watches[id],
+            id,
+            request: Rc::default(),
+            rendered: None,
+            ticket: nothing,
+            stamps: Stamps::default(),
+            moved: Moved::default(),
+            limits: Limits { deadline: NEVER, request: NEVER, read: None },
+            answer: Answer::default(),
+        }
     }
 
     /// Makes requests until the source ends.
@@ -80,7 +105,9 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             match self.core.work.next(now) {
                 Next::Ticket(ticket) => {
                     self.core.take();
-                    now = self.serve(&ticket, now).await;
+                    self.begin(ticket, now);
+                    self.serve().await;
+                    now = self.stamps.done;
                     self.core.finish(now);
                 }
                 Next::WaitUntil(_) => {
@@ -92,283 +119,239 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         }
     }
 
-    /// Makes one request, twice where the pooled connection was dead; returns when it was done.
-    async fn serve(&mut self, ticket: &Ticket, now: Nanos) -> Nanos {
+    fn begin(&mut self, ticket: Ticket, now: Nanos) {
+        let timeouts = &self.core.plan.timeouts;
         let ready = ticket.intended.max(self.core.free_at());
-        let mut stamps =
-            Stamps { intended: ticket.intended, ready, sent: None, submitted: None, first_byte: None, done: now };
-        let mut moved = Moved::default();
-        let mut outcome = self.attempt(ticket, false, &mut stamps, &mut moved).await;
+        self.ticket = ticket;
+        self.stamps = Stamps { intended: ticket.intended, ready, done: now, ..Stamps::default() };
+        self.moved = Moved::default();
+        let deadline = timeouts.deadline.map_or(NEVER, |deadline| Nanos(ticket.intended.0 + deadline.0));
+        self.limits = Limits { deadline, request: NEVER, read: timeouts.read };
+    }
+
+    /// Makes one request, twice where the pooled connection was dead.
+    async fn serve(&mut self) {
+        let mut outcome = self.attempt(false).await;
         if outcome.is_none() {
-            self.core.work.redialled(ticket);
-            outcome = self.attempt(ticket, true, &mut stamps, &mut moved).await;
+            self.core.work.redialled(&self.ticket);
+            outcome = self.attempt(true).await;
         }
         let outcome = outcome.expect("a fresh connection is never redialled");
-        self.core.work.done(ticket, outcome, &stamps, moved);
-        stamps.done
+        self.core.work.done(&self.ticket, outcome, &self.stamps, self.moved);
     }
 
     /// One try; `None` where the connection came from the pool, was dead, and the ticket may be tried again.
-    async fn attempt(
-        &mut self,
-        ticket: &Ticket,
-        fresh: bool,
-        stamps: &mut Stamps,
-        moved: &mut Moved,
-    ) -> Option<Outcome> {
-        let timeouts = &self.core.plan.timeouts;
-        let deadline = timeouts.deadline.map_or(NEVER, |deadline| Nanos(ticket.intended.0 + deadline.0));
-        let mut limits = Limits { deadline, request: NEVER, read: None };
-        if stamps.done >= deadline {
+    async fn attempt(&mut self, fresh: bool) -> Option<Outcome> {
+        if self.stamps.done >= self.limits.deadline {
             return Some(Outcome::Failed(Failure::Deadline));
         }
-        let mut lease = match self.lease(ticket, fresh, deadline, stamps.done).await {
+        let (pool, origin) = (&self.core.pool, self.ticket.origin);
+        let leased = match pool.idle(origin, self.stamps.done).filter(|_| !fresh) {
+            Some(leased) => leased,
+            None => pool.dial(origin, self.watch, self.limits.deadline).await.map(Leased::Ready),
+        };
+        let mut lease = match leased {
             Ok(Leased::Ready(lease)) => lease,
             Ok(Leased::Dead) => return None,
-            Err(refused) => {
-                stamps.done = clock::now();
-                return Some(match refused {
-                    Refused::Failed(failure, _) => Outcome::Failed(failure),
-                    Refused::Expired => limits.passed_at(stamps.done, stamps.done),
-                });
-            }
+            Err(refused) => return Some(self.refused(&refused)),
         };
-        stamps.ready = stamps.ready.max(lease.dialled.map_or(Nanos::ZERO, |dial| dial.opened));
-        self.render(ticket);
-        let sent = clock::now();
-        if stamps.sent.is_none() {
-            self.core.work.sent(ticket, sent);
-        }
-        (stamps.sent, stamps.submitted, stamps.first_byte) = (Some(sent), None, None);
-        limits.request = Nanos(sent.0 + timeouts.request.0);
-        limits.read = timeouts.read;
-        let result = self.exchange(ticket, &mut lease.connection, &limits, stamps, moved).await;
-        self.conclude(ticket, lease, &limits, stamps, result)
+        self.start(&lease);
+        let result = self.exchange(&mut lease.connection).await;
+        self.conclude(lease, result)
     }
 
-    async fn lease(&self, ticket: &Ticket, fresh: bool, limit: Nanos, now: Nanos) -> Result<Leased, Refused> {
-        let leased = if fresh {
-            self.core.pool.dial(ticket.origin, self.watch, limit).await.map(Leased::Ready)
-        } else {
-            self.core.pool.lease(ticket.origin, self.watch, limit, now).await
-        };
-        if let Ok(Leased::Ready(Lease { dialled: Some(dial), .. })) = &leased {
+    fn refused(&mut self, refused: &Refused) -> Outcome {
+        self.stamps.done = clock::now();
+        match refused {
+            Refused::Failed(failure, _) => Outcome::Failed(*failure),
+            Refused::Expired => self.limits.passed_at(self.stamps.done, self.stamps.done),
+        }
+    }
+
+    /// Everything is there: the clock of the request itself starts.
+    fn start(&mut self, lease: &Lease) {
+        if let Some(dial) = lease.dialled {
+            self.stamps.ready = self.stamps.ready.max(dial.opened);
             self.core.work.connected(dial.took);
         }
-        leased
+        if self.rendered != Some(self.ticket.line) {
+            self.core.work.render(&self.ticket, &mut self.request);
+            self.rendered = Some(self.ticket.line);
+        }
+        let sent = clock::now();
+        if self.stamps.sent.is_none() {
+            self.core.work.sent(&self.ticket, sent);
+        }
+        (self.stamps.sent, self.stamps.submitted, self.stamps.first_byte) = (Some(sent), None, None);
+        self.limits.request = Nanos(sent.0 + self.core.plan.timeouts.request.0);
+        self.answer = Answer { last_byte: sent, ..Answer::default() };
     }
 
     /// Gives the connection back or closes it, and says what became of the ticket.
-    fn conclude(
-        &self,
-        ticket: &Ticket,
-        lease: Lease,
-        limits: &Limits,
-        stamps: &mut Stamps,
-        result: Result<Answer, Broken>,
-    ) -> Option<Outcome> {
+    fn conclude(&mut self, lease: Lease, result: Result<(), Broken>) -> Option<Outcome> {
         let pooled = lease.dialled.is_none();
-        let how = match &result {
-            Ok(answer) if answer.reusable && self.core.plan.keep_alive => GiveBack::Keep,
-            _ => GiveBack::Close,
-        };
-        if result.is_err() {
-            stamps.done = clock::now();
-        }
-        self.core.pool.give_back(lease, how, stamps.done);
+        let keep = result.is_ok() && self.answer.keep_alive && self.core.plan.keep_alive;
+        self.stamps.done = if result.is_ok() { self.answer.last_byte } else { clock::now() };
+        let how = if keep { GiveBack::Keep } else { GiveBack::Close };
+        self.core.pool.give_back(lease, how, self.stamps.done);
+        let retry = |anything_sent: bool| pooled && (!anything_sent || self.ticket.idempotent);
         Some(match result {
             // Time limits are swept once a millisecond: an answer may be whole and too late.
-            Ok(answer) => limits.broken_at(stamps.done).map_or(Outcome::Answered(answer.status), Outcome::Failed),
-            Err(Broken::Expired { last_byte }) => limits.passed_at(stamps.done, last_byte),
-            Err(Broken::Dead { anything_sent, .. }) if pooled && (!anything_sent || ticket.idempotent) => return None,
+            Ok(()) => {
+                self.limits.broken_at(self.stamps.done).map_or(Outcome::Answered(self.answer.status), Outcome::Failed)
+            }
+            Err(Broken::Expired) => self.limits.passed_at(self.stamps.done, self.answer.last_byte),
+            Err(Broken::Dead { anything_sent, .. }) if retry(anything_sent) => return None,
             Err(Broken::Dead { failure, .. } | Broken::Failed(failure)) => Outcome::Failed(failure),
         })
     }
 
-    fn render(&mut self, ticket: &Ticket) {
-        if self.rendered != Some(ticket.line) {
-            self.core.work.render(ticket, &mut self.request);
-            self.rendered = Some(ticket.line);
+    async fn exchange(&mut self, connection: &mut Connection) -> Result<(), Broken> {
+        let write = connection.stream.write(Rc::clone(&self.request));
+        let (result, _) = self.watch.until(self.limit(), pin!(write)).await?;
+        let count = result.map_err(|error| write_failed(&error, false))?;
+        self.stamps.submitted = Some(clock::now());
+        self.moved.sent += count as u64;
+        if count < self.request.len() || self.core.large_body.is_some() {
+            self.send_rest(connection, count).await?;
         }
-    }
-
-    async fn exchange(
-        &mut self,
-        ticket: &Ticket,
-        connection: &mut Connection,
-        limits: &Limits,
-        stamps: &mut Stamps,
-        moved: &mut Moved,
-    ) -> Result<Answer, Broken> {
-        self.send(connection, limits, stamps, moved).await?;
-        connection.decoder.start(ticket.head_request);
-        let mut progress = Progress::default();
-        let mut last_byte = stamps.sent.unwrap_or_default();
-        while !progress.complete {
-            if progress.status.is_some() {
-                last_byte = self.receive_body(ticket, connection, limits, &mut progress, moved, last_byte).await?;
-                break;
-            }
+        connection.decoder.start(self.ticket.head_request);
+        while self.answer.status == 0 {
             let buffer = std::mem::take(&mut connection.buffer);
-            let read = self.watch.until(limits.at(last_byte), connection.stream.read(buffer)).await;
-            let (result, buffer) = read.map_err(|Expired| Broken::Expired { last_byte })?;
-            last_byte = clock::now();
+            let read = connection.stream.read(buffer);
+            let (result, buffer) = self.watch.until(self.limit(), pin!(read)).await?;
+            self.answer.last_byte = clock::now();
             let count = result.map_err(|_| dead(connection, Failure::Reset))?;
             if count == 0 {
                 return Err(dead(connection, Failure::ClosedEarly));
             }
-            stamps.first_byte.get_or_insert(last_byte);
-            moved.received += count as u64;
-            self.feed(ticket, connection, &buffer[..count], &mut progress).await?;
+            self.stamps.first_byte.get_or_insert(self.answer.last_byte);
+            self.moved.received += count as u64;
+            self.feed(connection, &buffer[..count]).await?;
             connection.buffer = buffer;
         }
-        stamps.done = last_byte;
-        let status = progress.status.expect("a complete answer has a status");
-        Ok(Answer { status, reusable: progress.keep_alive })
+        if self.answer.complete { Ok(()) } else { self.receive_body(connection).await }
     }
 
-    /// Writes the request; the completion of its first write is when the ring had taken it.
-    async fn send(
-        &mut self,
-        connection: &mut Connection,
-        limits: &Limits,
-        stamps: &mut Stamps,
-        moved: &mut Moved,
-    ) -> Result<(), Broken> {
-        let started = stamps.sent.unwrap_or_default();
-        let sent_before = moved.sent;
-        let mut request = std::mem::take(&mut self.request);
-        let rendered = self.rendered.take();
-        let mut written = 0;
-        while written < request.len() {
-            let write = connection.stream.write(request.slice(written..));
-            let (result, slice) = self
-                .watch
-                .until(limits.at(started), write)
-                .await
-                .map_err(|Expired| Broken::Expired { last_byte: started })?;
-            request = slice.into_inner();
-            let count = result.map_err(|error| write_failed(&error, written > 0))?;
-            stamps.submitted.get_or_insert_with(clock::now);
+    /// Sends what the first write left over, and a body that is too large to go out with the head.
+    async fn send_rest(&mut self, connection: &mut Connection, mut written: usize) -> Result<(), Broken> {
+        while written < self.request.len() {
+            let write = connection.stream.write(Rc::clone(&self.request).slice(written..));
+            let (result, _) = self.watch.until(self.limit(), pin!(write)).await?;
+            let count = result.map_err(|error| write_failed(&error, true))?;
             written += count;
-            moved.sent = sent_before + written as u64;
+            self.moved.sent += count as u64;
         }
-        (self.request, self.rendered) = (request, rendered);
-        let Some(body) = self.core.work.large_body() else { return Ok(()) };
-        let mut rest = body;
+        let mut rest = self.core.large_body.clone().unwrap_or_default();
         while !rest.is_empty() {
             let write = connection.stream.write(rest.clone());
-            let (result, _) = self
-                .watch
-                .until(limits.at(started), write)
-                .await
-                .map_err(|Expired| Broken::Expired { last_byte: started })?;
+            let (result, _) = self.watch.until(self.limit(), pin!(write)).await?;
             let count = result.map_err(|error| write_failed(&error, true))?;
-            moved.sent += count as u64;
             rest.advance(count);
+            self.moved.sent += count as u64;
         }
         Ok(())
     }
 
     /// Takes in the rest of a body: what is there at once and in large pieces, otherwise as the ring says it comes.
-    async fn receive_body(
-        &self,
-        ticket: &Ticket,
-        connection: &mut Connection,
-        limits: &Limits,
-        progress: &mut Progress,
-        moved: &mut Moved,
-        mut last_byte: Nanos,
-    ) -> Result<Nanos, Broken> {
+    async fn receive_body(&mut self, connection: &mut Connection) -> Result<(), Broken> {
         let mut in_a_row = 0;
         // A peer that sends without end and without pause never lets a wait expire: something is always there.
         let mut late = false;
-        while !progress.complete {
-            let (found, piece) = self.receive_now(connection, progress);
-            match found.map_err(|_| Broken::Failed(Failure::Reset))? {
+        while !self.answer.complete {
+            match self.receive_now(connection).await? {
                 Now::Bytes(count) => {
-                    moved.received += count as u64;
-                    match piece {
-                        Some(buffer) => {
-                            let fed = self.feed(ticket, connection, &buffer[..count], progress).await;
-                            *self.core.body_buffer.borrow_mut() = buffer;
-                            fed?;
-                        }
-                        None => progress.complete = connection.decoder.discard(count as u64),
-                    }
-                    last_byte = clock::now();
+                    self.moved.received += count as u64;
+                    self.answer.last_byte = clock::now();
                     in_a_row += 1;
-                    if progress.complete || in_a_row < RECEIVES_IN_A_ROW {
+                    if self.answer.complete || in_a_row < RECEIVES_IN_A_ROW {
                         continue;
                     }
                 }
                 Now::Closed => {
                     connection.decoder.finish().map_err(|_| Broken::Failed(Failure::ClosedEarly))?;
-                    progress.keep_alive = false;
-                    return Ok(clock::now());
+                    self.answer.last_byte = clock::now();
+                    (self.answer.complete, self.answer.keep_alive) = (true, false);
+                    return Ok(());
                 }
                 Now::Nothing => {}
             }
             if late {
-                return Err(Broken::Expired { last_byte });
+                return Err(Broken::Expired);
             }
             in_a_row = 0;
-            let readable = self.watch.until(limits.at(last_byte), connection.stream.readable()).await;
-            let readable = readable.map_err(|Expired| Broken::Expired { last_byte })?;
+            let readable = self.watch.until(self.limit(), pin!(connection.stream.readable())).await?;
             readable.map_err(|_| Broken::Failed(Failure::Reset))?;
             late = self.watch.passed();
         }
-        Ok(last_byte)
+        Ok(())
     }
 
-    /// Receives or discards what has arrived; received bytes are in the core's buffer, which comes along.
-    fn receive_now(&self, connection: &Connection, progress: &Progress) -> (io::Result<Now>, Option<Vec<u8>>) {
+    /// Discards in the kernel what may be discarded, receives and feeds what may not.
+    async fn receive_now(&mut self, connection: &mut Connection) -> Result<Now, Broken> {
+        let reset = |_: io::Error| Broken::Failed(Failure::Reset);
         let discardable = connection.decoder.discardable();
-        if !progress.stream && discardable >= DISCARD_FROM {
-            return (connection.stream.discard_now(discardable, &mut self.core.scratch.borrow_mut()), None);
+        if !self.answer.stream && discardable >= DISCARD_FROM {
+            let mut scratch = self.core.scratch.borrow_mut();
+            let found = connection.stream.discard_now(discardable, &mut scratch).map_err(reset)?;
+            if let Now::Bytes(count) = found {
+                self.answer.complete = connection.decoder.discard(count as u64);
+            }
+            return Ok(found);
         }
         let mut buffer = self.core.body_buffer();
         let found = connection.stream.receive_now(&mut buffer);
-        if matches!(found, Ok(Now::Bytes(_))) {
-            return (found, Some(buffer));
+        let mut fed = Ok(());
+        if let Ok(Now::Bytes(count)) = found {
+            fed = self.feed(connection, &buffer[..count]).await;
         }
-        *self.core.body_buffer.borrow_mut() = buffer;
-        (found, None)
+        self.core.body_buffer.replace(buffer);
+        fed?;
+        found.map_err(reset)
     }
 
-    /// Runs the decoder over received bytes. Bytes beyond the end of the answer belong to nothing: `protocol`.
-    async fn feed(
-        &self,
-        ticket: &Ticket,
-        connection: &mut Connection,
-        bytes: &[u8],
-        progress: &mut Progress,
-    ) -> Result<(), Broken> {
-        let protocol = |_: DecodeError| Broken::Failed(Failure::Protocol);
+    /// Runs the decoder over received bytes, handing over what is wanted of the body.
+    async fn feed(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<(), Broken> {
         let mut position = 0;
+        while let Fed::Piece(piece) = self.decode(connection, bytes, &mut position)? {
+            self.core.work.body(&self.ticket, &bytes[piece]).await;
+        }
+        Ok(())
+    }
+
+    /// Goes on from `position`. Bytes beyond the end of the answer belong to nothing: `protocol`.
+    fn decode(&mut self, connection: &mut Connection, bytes: &[u8], position: &mut usize) -> Result<Fed, Broken> {
         loop {
-            let (count, event) = connection.decoder.next(&bytes[position..]).map_err(protocol)?;
-            position += count;
+            let decoded = connection.decoder.next(&bytes[*position..]);
+            let (count, event) = decoded.map_err(|_| Broken::Failed(Failure::Protocol))?;
+            *position += count;
             match event {
-                Event::NeedMore => return Ok(()),
+                Event::NeedMore => return Ok(Fed::All),
                 Event::Interim(_) => {}
                 Event::Head(head) => {
-                    progress.status = Some(head.status);
-                    progress.keep_alive = head.keep_alive;
-                    progress.stream = self.core.work.head(ticket, &head) == Body::Stream;
+                    self.answer.status = head.status;
+                    self.answer.keep_alive = head.keep_alive;
+                    self.answer.stream = self.core.work.head(&self.ticket, &head) == Body::Stream;
                 }
-                Event::Body(piece) => {
-                    if progress.stream {
-                        self.core.work.body(ticket, piece).await;
-                    }
-                }
-                Event::End if position < bytes.len() => return Err(Broken::Failed(Failure::Protocol)),
+                Event::Body(piece) if self.answer.stream => return Ok(Fed::Piece(*position - piece.len()..*position)),
+                Event::Body(_) => {}
+                Event::End if *position < bytes.len() => return Err(Broken::Failed(Failure::Protocol)),
                 Event::End => {
-                    progress.complete = true;
-                    return Ok(());
+                    self.answer.complete = true;
+                    return Ok(Fed::All);
                 }
             }
         }
+    }
+
+    fn limit(&self) -> Nanos {
+        self.limits.at(self.answer.last_byte)
+    }
+}
+
+impl From<Expired> for Broken {
+    fn from(Expired: Expired) -> Self {
+        Self::Expired
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, Waker};
 
 use super::control::NEVER;
@@ -30,9 +30,12 @@ impl Default for Watch {
 pub(crate) struct Expired;
 
 impl Watch {
-    /// Awaits `operation` until `limit`.
-    pub(crate) async fn until<T>(&self, limit: Nanos, operation: impl Future<Output = T>) -> Result<T, Expired> {
-        let mut operation = pin!(operation);
+    /// Awaits `operation` until `limit`. The caller pins it: passed by value it would be stored twice in the future.
+    pub(crate) async fn until<T>(
+        &self,
+        limit: Nanos,
+        mut operation: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Expired> {
         self.limit.set(limit);
         self.fired.set(false);
         poll_fn(|cx| {
@@ -59,7 +62,7 @@ impl Watch {
 
     /// Waits for `limit` itself.
     pub(crate) async fn sleep(&self, limit: Nanos) {
-        let never = self.until(limit, std::future::pending::<()>()).await;
+        let never = self.until(limit, pin!(std::future::pending::<()>())).await;
         debug_assert_eq!(never, Err(Expired));
     }
 

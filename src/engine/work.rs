@@ -2,6 +2,8 @@
 //!
 //! A worker is monomorphic in them: load inlines to a schedule and a recorder.
 
+use std::rc::Rc;
+
 use crate::record::{Outcome, Stamps};
 use crate::units::Nanos;
 use crate::wire::decode::Head;
@@ -54,8 +56,9 @@ pub trait Source {
     /// From this instant on, requests in flight are given up. [`Nanos`] of `u64::MAX` until that is known.
     fn give_up_at(&self) -> Nanos;
 
-    /// Writes the request's bytes, body included where it is small, into `out`, which it empties first.
-    fn render(&self, ticket: &Ticket, out: &mut Vec<u8>);
+    /// Makes `request` the bytes of the ticket's request, body included where it is small: written anew in place, or
+    /// shared by all slots that ask for the same.
+    fn render(&self, ticket: &Ticket, request: &mut Rc<Vec<u8>>);
 
     /// The body that goes out after [`Source::render`]'s bytes, where it is too large to copy for each request.
     fn large_body(&self) -> Option<bytes::Bytes>;

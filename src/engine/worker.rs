@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
+use bytes::Bytes;
+
 use super::control::{Control, NEVER, Pulse};
 use super::load::{Finished, Load};
 use super::pacer::{self, Idle};
@@ -62,6 +64,8 @@ pub(crate) struct Core<W> {
     pub(crate) watches: Vec<Watch>,
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) body_buffer: RefCell<Vec<u8>>,
+    /// What goes out after a request's own bytes.
+    pub(crate) large_body: Option<Bytes>,
     busy: Cell<usize>,
     free_at: Cell<Nanos>,
     alive: Cell<usize>,
@@ -70,6 +74,7 @@ pub(crate) struct Core<W> {
 impl<W: Source + Sink> Core<W> {
     pub(crate) fn new(plan: Arc<Plan>, shard: &Shard, addresses: Arc<Vec<Vec<SocketAddr>>>, work: W) -> Self {
         let slots = shard.connections as usize;
+        let large_body = work.large_body();
         let pool = Pool::new(addresses, plan.timeouts.connect, shard.connections, shard.index as usize);
         Self {
             plan,
@@ -79,6 +84,7 @@ impl<W: Source + Sink> Core<W> {
             watches: (0..slots).map(|_| Watch::default()).collect(),
             scratch: RefCell::default(),
             body_buffer: RefCell::default(),
+            large_body,
             busy: Cell::new(0),
             free_at: Cell::new(Nanos::ZERO),
             alive: Cell::new(0),

@@ -1,15 +1,16 @@
 //! One monoio runtime on one ring, with the cheapest ring flags that the kernel grants.
 //!
 //! The flags are tried from the best set downwards: COOP_TASKRUN (Linux 5.19) and SINGLE_ISSUER with DEFER_TASKRUN (6.1)
-//! save a fifth of the CPU; an older kernel answers EINVAL and gets the next set. Never SQPOLL: monoio panics on a full queue.
+//! save a fifth of the CPU; an older kernel answers EINVAL and gets the next set. Never SQPOLL: monoio panics on a full
+//! queue. Without monoio's timers, which would read the clock every turn: limits and pacing have a timerfd
+//! ([`super::timer`]).
 
 use std::io;
 
-use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, Runtime, RuntimeBuilder};
 
 /// The runtime that every worker and every thread of the target runs on.
-pub type Ring = Runtime<TimeDriver<IoUringDriver>>;
+pub type Ring = Runtime<IoUringDriver>;
 
 /// Ring set-up flags in use, from the richest set to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl RingFlags {
 pub fn build(entries: u32) -> io::Result<(Ring, RingFlags)> {
     for flags in RingFlags::BEST_FIRST {
         let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(flags.builder());
-        match builder.enable_timer().build() {
+        match builder.build() {
             Ok(runtime) => return Ok((runtime, flags)),
             Err(error) if flags != RingFlags::None && error.kind() == io::ErrorKind::InvalidInput => {}
             Err(error) => return Err(error),

@@ -92,7 +92,7 @@ pub enum Outcome {
 }
 
 /// The instants of one request on the run's clock; `intended <= ready <= sent <= first_byte <= done`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamps {
     /// When it fell due (open load) or a slot took it (closed load).
     pub intended: Nanos,

@@ -1,6 +1,9 @@
 //! The connection loop: read a request, answer it, and go on until either side has enough.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 
 use monoio::io::AsyncReadRent;
 use monoio::io::stream::Stream;
@@ -9,10 +12,12 @@ use monoio_http::h1::FramedRead;
 
 use super::answer::{Connection, Head, TEXT, allows_body, reason};
 use super::body::{BodyDecoder, ECHO_MAX};
+use super::delay::Delays;
 use super::request::{BodyLength, HeadDecoder, Request, RequestError};
 use super::route::Route;
 use super::socket::Socket;
 use super::thread::Core;
+use crate::clock;
 use crate::units::Nanos;
 
 /// A connection's read buffer at first; it grows with long heads and bodies.
@@ -22,7 +27,7 @@ const GREETING: &[u8] = b"hello world\n";
 
 /// How much, and for how long, a refused client is listened to so that it gets to read why.
 const LINGER_BYTES: usize = 1 << 20;
-const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+const LINGER: Nanos = Nanos::from_secs(1);
 
 type Reader<'core> = FramedRead<Socket<'core>, HeadDecoder>;
 
@@ -35,7 +40,7 @@ pub(super) async fn connection(stream: TcpStream, core: &Core) {
     {
         core.counters().refused.add(1);
         // A client that is gone already has nothing to be told.
-        let _ = refuse(reader.get_mut(), status, &error).await;
+        let _ = refuse(reader.get_mut(), core.delays(), status, &error).await;
     }
 }
 
@@ -138,7 +143,7 @@ async fn say(socket: &mut Socket<'_>, request: &Request, received: Nanos, status
 }
 
 /// Tells the client why it is refused, and reads on for a while: closing over unread input would take the answer back.
-async fn refuse(socket: &mut Socket<'_>, status: u16, error: &RequestError) -> io::Result<()> {
+async fn refuse(socket: &mut Socket<'_>, delays: &Delays, status: u16, error: &RequestError) -> io::Result<()> {
     let line = format!("{status} {error}\n");
     let received = socket.read_at();
     let head = Head { status, length: line.len() as u64, content_type: TEXT, received, connection: Connection::Closes };
@@ -157,6 +162,11 @@ async fn refuse(socket: &mut Socket<'_>, status: u16, error: &RequestError) -> i
             }
         }
     };
-    let _ = monoio::time::timeout(LINGER, unread).await;
+    let (mut unread, mut patience) = (pin!(unread), pin!(delays.until(Nanos(clock::now().0 + LINGER.0))));
+    poll_fn(|context| match unread.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => patience.as_mut().poll(context),
+    })
+    .await;
     Ok(())
 }
