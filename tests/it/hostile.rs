@@ -133,7 +133,9 @@ fn the_shortest_run_is_a_run() {
 fn a_warm_up_may_be_longer_than_the_run() {
     let target = TargetProgram::start();
     let report = measure(&["--warmup", "300ms", "-d", "50ms", "-R", "400", "-c", "4", &target.url]);
-    assert_eq!((report.count("intended"), report.number("warmup.requests")), (20, 120));
+    assert_eq!(report.count("intended"), 20);
+    // What falls due at the very end of a warm-up may not be taken up any more.
+    assert!((100..=120).contains(&report.number("warmup.requests")), "{}", report.at("warmup"));
 }
 
 #[test]
@@ -164,7 +166,7 @@ fn a_deadline_shorter_than_everything_fails_everything_and_ends() {
 #[test]
 fn thousands_of_connections_open_and_add_up() {
     let target = TargetProgram::start();
-    let report = measure(&["-c", "2000", "-R", "4000", "-d", "500ms", "--drain", "10s", &target.url]);
+    let report = measure(&["-c", "2000", "-R", "4000", "-n", "2000", &target.url]);
     assert_eq!((report.count("intended"), report.count("connections_opened")), (2000, 2000));
     report.assert_ok(2000);
 }

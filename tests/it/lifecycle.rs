@@ -105,8 +105,7 @@ fn a_second_signal_ends_the_program_at_once() {
 fn a_reader_that_went_away_is_no_error() {
     let target = TargetProgram::start();
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    let url = target.url.clone();
-    let program = Program::spawn(command(&["bench", "-n", "5", "--format", "json", &url]).stdout(writer));
+    let program = Program::spawn(command(&["bench", "-n", "5", "--format", "json", &target.url]).stdout(writer));
     drop(reader);
     program.finish().assert_code(0);
 }

@@ -204,8 +204,10 @@ fn the_warm_up_is_counted_apart() {
     let server = Server::answering(OK);
     let report = measure(&["--warmup", "200ms", "-n", "10", "-R", "100", "-c", "2", "-t", "1", &server.url("/")]);
     report.assert_ok(10);
-    assert_eq!((report.number("warmup.requests"), report.number("warmup.failed")), (20, 0));
-    assert_eq!(server.requests().len(), 30);
+    // What falls due at the very end of a warm-up may not be taken up any more.
+    let warmup = report.number("warmup.requests");
+    assert!((15..=20).contains(&warmup) && report.number("warmup.failed") == 0, "{}", report.at("warmup"));
+    assert_eq!(server.requests().len() as u64, 10 + warmup);
     assert_eq!(report.number("latency_us.response.count"), 10);
 }
 

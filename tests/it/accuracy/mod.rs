@@ -10,6 +10,7 @@ mod quiet;
 mod rate;
 
 use crate::support::note;
+use crate::support::turn::Alone;
 
 /// What came of one figure.
 enum Verdict {
@@ -37,6 +38,7 @@ fn figures_are_true_on_a_quiet_machine() {
     if std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1") {
         return note("SKIPPED accuracy: SLOW_TESTS=1 runs it");
     }
+    let _alone = Alone::take();
     let (mut skipped, mut wrong) = (Vec::new(), Vec::new());
     for (name, attempt) in FIGURES {
         match verdict(attempt) {

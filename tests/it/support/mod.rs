@@ -3,6 +3,7 @@
 pub(crate) mod program;
 pub(crate) mod report;
 pub(crate) mod server;
+pub(crate) mod turn;
 
 pub(crate) use program::{Program, TargetProgram, bench, ringload};
 pub(crate) use report::{Report, measure, measured};

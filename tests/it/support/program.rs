@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::turn::Turn;
+
 /// After this long a run hangs, whatever it was asked to do.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -24,6 +26,7 @@ pub(crate) struct Program {
     child: Child,
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
+    _turn: Turn,
 }
 
 /// `ringload` with these arguments, to its end.
@@ -70,10 +73,11 @@ impl Program {
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        let turn = Turn::take();
         let mut child = command.spawn().expect("the program starts");
         let stdout = child.stdout.take().map(read_all);
         let stderr = child.stderr.take().map(read_all);
-        Self { child, stdout, stderr }
+        Self { child, stdout, stderr, _turn: turn }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -139,6 +143,7 @@ impl TargetProgram {
 
     pub(crate) fn start_with(args: &[&str]) -> Self {
         let all: Vec<&str> = std::iter::once("target").chain(args.iter().copied()).collect();
+        let turn = Turn::take();
         let mut child = command(&all).spawn().expect("the program starts");
         let stderr = child.stderr.take().map(read_all);
         let stdout = child.stdout.take().expect("a pipe");
@@ -150,7 +155,7 @@ impl TargetProgram {
             let _ = sender.send(line);
             read_to_end(reader)
         });
-        let program = Program { child, stdout: Some(rest), stderr };
+        let program = Program { child, stdout: Some(rest), stderr, _turn: turn };
         let line = first.recv_timeout(LIMIT).expect("the target says where it listens");
         let url = line.trim_end().strip_prefix("listening on ").expect(&line).trim_end_matches('/').to_owned();
         Self { program, url }
