@@ -218,7 +218,8 @@ impl Team {
                 Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
                 Ok(Event::Ended { shard, record, exhausted }) => self.end(shard, record, exhausted, control),
                 Ok(Event::Opened { .. } | Event::NoRing { .. }) => {}
-                Err(_) => {
+                Err(mpsc::RecvTimeoutError::Disconnected) => self.give_up_the_silent(control),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.look_after(control);
                     next_look = Instant::now() + LOOK;
                     let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
@@ -255,13 +256,24 @@ impl Team {
             .filter(|&index| self.members[index].ended.is_none() && self.members[index].watchdog.is_stuck(now))
             .collect();
         for index in stuck {
-            let shard = self.members[index].shard;
-            let lost = Some("its event loop made no progress for 5 s at full CPU".to_owned());
-            let tally = Tally::default();
-            let record = ShardRecord { shard, tally, last_done: Nanos::ZERO, cpu: Nanos::ZERO, ring_flags: &[], lost };
             self.members[index].thread = None;
-            self.end(index, Box::new(record), false, control);
+            self.lose(index, "its event loop made no progress for 5 s at full CPU", control);
         }
+    }
+
+    /// All threads are gone: who has not said how it ended died on the way.
+    fn give_up_the_silent(&mut self, control: &Control) {
+        for index in 0..self.members.len() {
+            if self.members[index].ended.is_none() {
+                self.lose(index, "its thread ended without a record", control);
+            }
+        }
+    }
+
+    fn lose(&mut self, index: usize, why: &str, control: &Control) {
+        let (shard, tally, lost) = (self.members[index].shard, Tally::default(), Some(why.to_owned()));
+        let record = ShardRecord { shard, tally, last_done: Nanos::ZERO, cpu: Nanos::ZERO, ring_flags: &[], lost };
+        self.end(index, Box::new(record), false, control);
     }
 
     fn conclude(
