@@ -99,7 +99,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     }
 
     /// Makes requests until the source ends.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         let mut now = clock::now();
         loop {
             match self.core.work.next(now) {
@@ -148,7 +148,8 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         let (pool, origin) = (&self.core.pool, self.ticket.origin);
         let leased = match pool.idle(origin, self.stamps.done).filter(|_| !fresh) {
             Some(leased) => leased,
-            None => pool.dial(origin, self.watch, self.limits.deadline).await.map(Leased::Ready),
+            // In a box: it is rare, and as large as all the rest of the slot's future.
+            None => Box::pin(pool.dial(origin, self.watch, self.limits.deadline)).await.map(Leased::Ready),
         };
         let mut lease = match leased {
             Ok(Leased::Ready(lease)) => lease,

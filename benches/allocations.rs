@@ -1,0 +1,102 @@
+//! Heap allocations of the engine per request after warm-up, counted, for a closed and an open load.
+//!
+//! Two runs of different size against a target in another process: what the larger one allocates more is what its further
+//! requests cost. The open pair lasts equally long, as looking after the workers allocates a little each second.
+
+#![allow(unsafe_code, reason = "a global allocator is unsafe to implement")]
+#![allow(clippy::print_stdout, reason = "a bench prints its result")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ringload::engine::{self, Control};
+use ringload::plan::{self, RawPlan};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// `ringload target` in a process of its own, ended with it.
+struct Target(Child);
+
+impl Target {
+    fn start() -> (Self, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringload"))
+            .args(["target", "--for", "2m"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the target starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its output is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the target says where it listens");
+        let url = line.trim().strip_prefix("listening on ").expect("the target's first line").to_owned();
+        (Self(child), url)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Allocations and requests of one run.
+fn run(raw: &RawPlan) -> (u64, u64) {
+    let machine = engine::machine::machine();
+    let plan = Arc::new(plan::validate(raw, &machine).expect("a plan"));
+    let shards = plan::shards(&plan);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let record = engine::run(&plan, &shards, &machine, &Arc::new(Control::default()), &mut |_| {}).expect("a run");
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    assert_eq!(record.total.counts.ok, record.total.counts.intended, "every request was answered");
+    (allocations, record.total.counts.sent)
+}
+
+fn main() {
+    let (_target, url) = Target::start();
+    let closed = |requests: &str| RawPlan { requests: Some(requests.to_owned()), ..plan_for(&url) };
+    let open = |rate: &str| RawPlan { rate: Some(rate.to_owned()), duration: Some("3s".to_owned()), ..plan_for(&url) };
+    compare("closed", &closed("20k"), &closed("120k"));
+    compare("open", &open("2k"), &open("30k"));
+}
+
+fn plan_for(url: &str) -> RawPlan {
+    RawPlan { urls: vec![url.to_owned()], ..RawPlan::default() }
+}
+
+/// Prints what the further requests of the larger plan allocate.
+fn compare(name: &str, small: &RawPlan, large: &RawPlan) {
+    let (few, fewer) = run(small);
+    let (many, more) = run(large);
+    let per_request = (many as f64 - few as f64) / (more - fewer) as f64;
+    println!("allocations/{name}: {per_request:.6} a request ({few} in {fewer} requests, {many} in {more})");
+    assert!(per_request < 0.001, "the engine allocates per request");
+}
