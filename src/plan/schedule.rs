@@ -200,6 +200,17 @@ mod tests {
     }
 
     #[test]
+    fn skipping_is_taking_many() {
+        for arrivals in [Arrivals::Uniform, Arrivals::Poisson] {
+            let mut taken = Schedule::new(rate("700/m"), arrivals, 7, 1, 3);
+            let mut skipped = taken.clone();
+            (0..1000).for_each(|_| taken.take());
+            skipped.skip(1000);
+            assert_eq!((taken.peek(), taken.taken()), (skipped.peek(), skipped.taken()));
+        }
+    }
+
+    #[test]
     fn what_is_due_is_what_the_starts_say() {
         for text in ["1", "3", "7", "140/m", "999", "1.5M"] {
             for count in [1u64, 2, 3, 7] {

@@ -298,6 +298,9 @@ mod tests {
         refused(&RawPlan { cores: set("3-1"), ..raw() }, "--cores", "no list");
         refused(&RawPlan { rate: set("0"), ..raw() }, "-R", "above 0");
         refused(&RawPlan { rate: set("-1"), ..raw() }, "-R", "above 0");
+        refused(&RawPlan { rate: set("1000000001"), ..raw() }, "-R", "the limit is 1000000000 a second");
+        let poisson = RawPlan { rate: set("20M"), arrivals: Some(Arrivals::Poisson), ..raw() };
+        refused(&poisson, "-R 20M", "the limit is 10000000 a second");
         refused(&RawPlan { arrivals: Some(Arrivals::Poisson), ..raw() }, "--arrivals", "-R");
         refused(&RawPlan { duration: set("0"), ..raw() }, "-d 0", "must last");
         refused(&RawPlan { duration: set("0s"), ..raw() }, "-d 0", "must last");
