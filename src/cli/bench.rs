@@ -55,10 +55,10 @@ struct LoadArgs {
     #[arg(long, value_name = "LIST")]
     cores: Option<String>,
     /// Load before the measured window, counted nowhere [default: 0s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     warmup: Option<String>,
     /// Seed of every random choice [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     seed: Option<u64>,
     /// Start even when no connection can be opened
     #[arg(long)]
@@ -92,19 +92,19 @@ struct RequestArgs {
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
     /// From sending a request to the last byte of its answer [default: 10s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     timeout: Option<String>,
     /// For one connection to open [default: 5s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     connect_timeout: Option<String>,
     /// Silence between bytes of an answer [default: none]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     read_timeout: Option<String>,
     /// From when a request was due to the last byte of its answer, queued or in flight [default: none]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     deadline: Option<String>,
     /// How long answers are awaited after time or a signal ended the sending [default: 2s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     drain: Option<String>,
 }
 

@@ -157,11 +157,9 @@ impl Load {
         let mut left = unsent;
         while left > 0 {
             let size = group.min(left);
-            let mut intended = schedule.peek();
-            for _ in 0..size {
-                intended = schedule.peek();
-                schedule.take();
-            }
+            schedule.skip(size - 1);
+            let intended = schedule.peek();
+            schedule.take();
             state.tally.record_unsent(Nanos(elapsed.0.saturating_sub(intended.0)), size);
             left -= size;
         }

@@ -109,8 +109,8 @@ pub fn run(
     let mut team = Team::start(plan, shards, &addresses, control)?;
     team.await_connections(plan)?;
     let start = Nanos(clock::now().0 + LEAD.0);
-    let t0 = Nanos(start.0 + plan.warmup.0);
-    let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0 + duration.0));
+    let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
+    let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0.saturating_add(duration.0)));
     let t0_unix = Nanos(clock::unix_now().0 + (t0.0 - clock::now().0));
     control.schedule(start, t0, end);
     team.go();
@@ -218,7 +218,8 @@ impl Team {
                 Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
                 Ok(Event::Ended { shard, record, exhausted }) => self.end(shard, record, exhausted, control),
                 Ok(Event::Opened { .. } | Event::NoRing { .. }) => {}
-                Err(_) => {
+                Err(mpsc::RecvTimeoutError::Disconnected) => self.give_up_the_silent(control),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.look_after(control);
                     next_look = Instant::now() + LOOK;
                     let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
@@ -255,13 +256,24 @@ impl Team {
             .filter(|&index| self.members[index].ended.is_none() && self.members[index].watchdog.is_stuck(now))
             .collect();
         for index in stuck {
-            let shard = self.members[index].shard;
-            let lost = Some("its event loop made no progress for 5 s at full CPU".to_owned());
-            let tally = Tally::default();
-            let record = ShardRecord { shard, tally, last_done: Nanos::ZERO, cpu: Nanos::ZERO, ring_flags: &[], lost };
             self.members[index].thread = None;
-            self.end(index, Box::new(record), false, control);
+            self.lose(index, "its event loop made no progress for 5 s at full CPU", control);
         }
+    }
+
+    /// All threads are gone: who has not said how it ended died on the way.
+    fn give_up_the_silent(&mut self, control: &Control) {
+        for index in 0..self.members.len() {
+            if self.members[index].ended.is_none() {
+                self.lose(index, "its thread ended without a record", control);
+            }
+        }
+    }
+
+    fn lose(&mut self, index: usize, why: &str, control: &Control) {
+        let (shard, tally, lost) = (self.members[index].shard, Tally::default(), Some(why.to_owned()));
+        let record = ShardRecord { shard, tally, last_done: Nanos::ZERO, cpu: Nanos::ZERO, ring_flags: &[], lost };
+        self.end(index, Box::new(record), false, control);
     }
 
     fn conclude(
@@ -272,7 +284,7 @@ impl Team {
         addresses: &[Vec<SocketAddr>],
     ) -> RunRecord {
         let ended: Vec<_> = self.members.into_iter().filter_map(|member| member.ended).collect();
-        let by_number = ended.iter().all(|(_, exhausted)| *exhausted);
+        let by_number = ended.iter().all(|(record, exhausted)| *exhausted && record.tally.counts.in_flight_at_end == 0);
         let shards: Vec<ShardRecord> = ended.into_iter().map(|(record, _)| *record).collect();
         let window = if by_number {
             shards.iter().map(|record| record.last_done).max().unwrap_or_default()

@@ -197,7 +197,10 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         self.core.pool.give_back(lease, how, self.stamps.done);
         let retry = |anything_sent: bool| pooled && (!anything_sent || self.ticket.idempotent);
         Some(match result {
-            Ok(()) => Outcome::Answered(self.answer.status),
+            // Time limits are swept once a millisecond: an answer may be whole and too late.
+            Ok(()) => {
+                self.limits.broken_at(self.stamps.done).map_or(Outcome::Answered(self.answer.status), Outcome::Failed)
+            }
             Err(Broken::Expired) => self.limits.passed_at(self.stamps.done, self.answer.last_byte),
             Err(Broken::Dead { anything_sent, .. }) if retry(anything_sent) => return None,
             Err(Broken::Dead { failure, .. } | Broken::Failed(failure)) => Outcome::Failed(failure),
@@ -254,6 +257,8 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     /// Takes in the rest of a body: what is there at once and in large pieces, otherwise as the ring says it comes.
     async fn receive_body(&mut self, connection: &mut Connection) -> Result<(), Broken> {
         let mut in_a_row = 0;
+        // A peer that sends without end and without pause never lets a wait expire: something is always there.
+        let mut late = false;
         while !self.answer.complete {
             match self.receive_now(connection).await? {
                 Now::Bytes(count) => {
@@ -272,9 +277,13 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
                 }
                 Now::Nothing => {}
             }
+            if late {
+                return Err(Broken::Expired);
+            }
             in_a_row = 0;
             let readable = self.watch.until(self.limit(), pin!(connection.stream.readable())).await?;
             readable.map_err(|_| Broken::Failed(Failure::Reset))?;
+            late = self.watch.passed();
         }
         Ok(())
     }
@@ -354,13 +363,21 @@ impl Limits {
         self.deadline.min(self.request).min(read)
     }
 
+    /// Which limit on the whole answer had passed at `now`.
+    fn broken_at(&self, now: Nanos) -> Option<Failure> {
+        match now {
+            _ if now >= self.deadline => Some(Failure::Deadline),
+            _ if now >= self.request => Some(Failure::Timeout),
+            _ => None,
+        }
+    }
+
     /// What it means that waiting was given up at `now`: the limit that had passed, or else the end of the drain.
     fn passed_at(&self, now: Nanos, last_byte: Nanos) -> Outcome {
-        match now {
-            _ if now >= self.deadline => Outcome::Failed(Failure::Deadline),
-            _ if now >= self.request => Outcome::Failed(Failure::Timeout),
-            _ if now >= self.at(last_byte) => Outcome::Failed(Failure::ReadTimeout),
-            _ => Outcome::InFlightAtEnd,
+        match self.broken_at(now) {
+            Some(failure) => Outcome::Failed(failure),
+            None if now >= self.at(last_byte) => Outcome::Failed(Failure::ReadTimeout),
+            None => Outcome::InFlightAtEnd,
         }
     }
 }

@@ -55,6 +55,11 @@ impl Watch {
         .await
     }
 
+    /// Whether the limit passed while the operation last awaited came to its end.
+    pub(crate) fn passed(&self) -> bool {
+        self.fired.get()
+    }
+
     /// Waits for `limit` itself.
     pub(crate) async fn sleep(&self, limit: Nanos) {
         let never = self.until(limit, pin!(std::future::pending::<()>())).await;

@@ -117,7 +117,8 @@ pub fn parse_header(text: &str, secret: bool) -> Result<HeaderEdit, String> {
         },
     };
     if !is_token(name) {
-        return Err(format!("\"{name}\" is no header name; use letters, digits and -"));
+        // Not quoted: a slip may have put a secret before the colon.
+        return Err("what stands before the colon is no header name; use letters, digits and -".into());
     }
     if name.eq_ignore_ascii_case("transfer-encoding") {
         return Err("bodies are sent with Content-Length; leave Transfer-Encoding out".into());

@@ -55,6 +55,14 @@ impl Schedule {
         }
     }
 
+    /// Takes the next `n` tickets, unseen; at once where starts can be computed.
+    pub fn skip(&mut self, n: u64) {
+        match self {
+            Self::Uniform(uniform) => uniform.taken += n,
+            Self::Poisson(_) => (0..n).for_each(|_| self.take()),
+        }
+    }
+
     /// How many were taken.
     pub fn taken(&self) -> u64 {
         match self {
@@ -188,6 +196,17 @@ mod tests {
                 let exact = u128::from(j) * 1_000_000_000 * den / num;
                 assert_eq!(u128::from(schedule.intended(j).0), exact, "{text} {j}");
             }
+        }
+    }
+
+    #[test]
+    fn skipping_is_taking_many() {
+        for arrivals in [Arrivals::Uniform, Arrivals::Poisson] {
+            let mut taken = Schedule::new(rate("700/m"), arrivals, 7, 1, 3);
+            let mut skipped = taken.clone();
+            (0..1000).for_each(|_| taken.take());
+            skipped.skip(1000);
+            assert_eq!((taken.peek(), taken.taken()), (skipped.peek(), skipped.taken()));
         }
     }
 

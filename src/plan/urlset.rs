@@ -140,6 +140,9 @@ impl<'a> Builder<'a> {
                 if !is_token(method) {
                     return Err(format!("{method:?} is no method; write METHOD URL or a URL alone"));
                 }
+                if method == "CONNECT" {
+                    return Err("CONNECT asks for a tunnel, which a load cannot use; choose another method".into());
+                }
                 self.push(Some(method), url.trim_start_matches([' ', '\t']))
             }
             _ => self.push(None, line),

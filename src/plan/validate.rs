@@ -11,6 +11,10 @@ use super::urlset::Builder;
 use super::{End, Load, Plan, Timeouts, UrlSet};
 use crate::units::{Nanos, Rate, parse_count};
 
+/// One request a nanosecond: starts are no finer than the clock.
+const RATE_MAX: u64 = 1_000_000_000;
+/// Poisson arrivals are drawn one by one, so that their number costs time even where none is sent.
+const POISSON_RATE_MAX: u64 = 10_000_000;
 /// Connections without `-c`.
 const CONNECTIONS: u32 = 64;
 /// More would need more local ports than one address has, four times over.
@@ -112,7 +116,16 @@ fn load(raw: &RawPlan) -> Result<Load, PlanError> {
         None => Ok(Load::Closed),
         Some(text) => {
             let rate = Rate::parse(text).map_err(|problem| PlanError::new("-R", problem))?;
-            Ok(Load::Open { rate, arrivals: raw.arrivals.unwrap_or(Arrivals::Uniform) })
+            let arrivals = raw.arrivals.unwrap_or(Arrivals::Uniform);
+            let most = match arrivals {
+                Arrivals::Uniform => RATE_MAX,
+                Arrivals::Poisson => POISSON_RATE_MAX,
+            };
+            if u128::from(rate.num) > u128::from(rate.den) * u128::from(most) {
+                let problem = format!("is more than any machine sends; the limit is {most} a second");
+                return Err(PlanError::new(format!("-R {text}"), problem));
+            }
+            Ok(Load::Open { rate, arrivals })
         }
     }
 }
@@ -285,6 +298,9 @@ mod tests {
         refused(&RawPlan { cores: set("3-1"), ..raw() }, "--cores", "no list");
         refused(&RawPlan { rate: set("0"), ..raw() }, "-R", "above 0");
         refused(&RawPlan { rate: set("-1"), ..raw() }, "-R", "above 0");
+        refused(&RawPlan { rate: set("1000000001"), ..raw() }, "-R", "the limit is 1000000000 a second");
+        let poisson = RawPlan { rate: set("20M"), arrivals: Some(Arrivals::Poisson), ..raw() };
+        refused(&poisson, "-R 20M", "the limit is 10000000 a second");
         refused(&RawPlan { arrivals: Some(Arrivals::Poisson), ..raw() }, "--arrivals", "-R");
         refused(&RawPlan { duration: set("0"), ..raw() }, "-d 0", "must last");
         refused(&RawPlan { duration: set("0s"), ..raw() }, "-d 0", "must last");

@@ -1,0 +1,78 @@
+//! A server that answers after 20 ms by a timer of its own (method T8), held against its own clock: while the load runs,
+//! a plain client asks the same server now and then and reads from its answers how long it held each of them.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::{Report, TargetProgram, measured};
+
+/// The target's delay is never early.
+const DELAY_US: f64 = 20_000.0;
+/// What the way there and back and waking up may add.
+const LATE_US: f64 = 300.0;
+/// Values are rounded to a bucket of 0.1 %.
+const BUCKET: f64 = 1.001;
+const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p75", 0.75), ("p90", 0.9)];
+
+/// The report of the load, and how long the server held answers meanwhile, in microseconds, ascending.
+fn load() -> Result<(Report, Vec<f64>), String> {
+    let target = TargetProgram::start();
+    let addr = target.url.trim_start_matches("http://").to_owned();
+    let witness = std::thread::spawn(move || witness(&addr, Instant::now() + Duration::from_secs(5)));
+    let url = format!("{}/delay/20", target.url);
+    let report = measured(&["-R", "200", "-d", "5s", "-c", "32", "-t", "1", &url]).0;
+    let held = witness.join().map_err(|_| "the witness panicked")?.map_err(|error| error.to_string())?;
+    if report.count("ok") != 1000 || held.len() < 50 {
+        return Err(format!("{}, {} answers witnessed", report.at("counts"), held.len()));
+    }
+    Ok((report, held))
+}
+
+fn witness(addr: &str, until: Instant) -> std::io::Result<Vec<f64>> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_nodelay(true)?;
+    let mut held = Vec::new();
+    let mut buffer = [0; 4096];
+    while Instant::now() < until {
+        stream.write_all(b"GET /delay/20 HTTP/1.1\r\nHost: witness\r\n\r\n")?;
+        // A small answer comes whole.
+        let count = stream.read(&mut buffer)?;
+        let answer = String::from_utf8_lossy(&buffer[..count]);
+        let stamp = |name: &str| -> Option<f64> {
+            answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":")?.trim().parse().ok())
+        };
+        held.extend(stamp("X-Send-Ns").zip(stamp("X-Recv-Ns")).map(|(sent, received)| (sent - received) / 1e3));
+        std::thread::sleep(Duration::from_millis(7));
+    }
+    held.sort_unstable_by(f64::total_cmp);
+    Ok(held)
+}
+
+/// Each quantile is at least the delay, and at most `late` more than the server took by its own clock.
+fn agree(report: &Report, histogram: &str, held: &[f64], late: f64) -> Result<(), String> {
+    for (name, q) in QUANTILES {
+        let path = format!("latency_us.{histogram}.{name}");
+        let of_server = held[((held.len() - 1) as f64 * q) as usize].max(DELAY_US);
+        within(report, &path, DELAY_US, of_server + late)?;
+    }
+    within(report, &format!("latency_us.{histogram}.min"), DELAY_US, DELAY_US + 2.0 * late)
+}
+
+fn within(report: &Report, path: &str, least: f64, most: f64) -> Result<(), String> {
+    let value = report.float(path);
+    let holds = value >= least / BUCKET && value <= most * BUCKET;
+    if holds { Ok(()) } else { Err(format!("{path} is {value} us, not in [{least}, {most}] us")) }
+}
+
+pub(super) fn service_times_are_the_delay() -> Result<(), String> {
+    let (report, held) = load()?;
+    agree(&report, "service", &held, LATE_US)
+}
+
+pub(super) fn response_times_agree_with_the_server() -> Result<(), String> {
+    let (report, held) = load()?;
+    // From the intended start, so with the client's own lag in it.
+    agree(&report, "response", &held, 2.0 * LATE_US)?;
+    within(&report, "latency_us.client_lag.p50", 0.0, 200.0)
+}

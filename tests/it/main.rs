@@ -1,0 +1,18 @@
+//! Tests of the whole program over real sockets on loopback: one binary, a file a topic.
+//!
+//! Every report that a test reads is first held against the schema and the accounting rules of the contract, see
+//! [`support::report`].
+
+mod accuracy;
+mod bad_input;
+mod failures;
+mod hostile;
+mod http;
+mod lifecycle;
+mod load;
+mod nginx;
+mod report;
+mod secrets;
+mod support;
+mod target;
+mod tidy;

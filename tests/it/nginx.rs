@@ -1,0 +1,160 @@
+//! A server that others wrote: nginx's own counts must be ours, to the request.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Report, dead_port, measure};
+
+/// nginx on a free port with its files in a folder of its own; stopped when dropped.
+struct Nginx {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Nginx {
+    fn start() -> Self {
+        // The port is free when asked for; where another took it since, the next one is tried.
+        (0..5).find_map(|_| Self::try_start()).expect("nginx is installed and starts; scripts/check installs it")
+    }
+
+    fn try_start() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = dead_port();
+        let path = folder.path();
+        fs::write(path.join("large.bin"), vec![b'x'; 1 << 20]).expect("a file");
+        // A worker that is not root must reach the file.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(path, mode).expect("our own folder");
+        fs::write(path.join("nginx.conf"), config(path, port)).expect("a file");
+        let mut command = Command::new("nginx");
+        command.arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut nginx = Self { child: command.spawn().expect("nginx is installed"), port, folder };
+        for _ in 0..2_000 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(nginx);
+            }
+            if nginx.child.try_wait().expect("our child").is_some() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Lines of the access log once nginx has ended, which writes what it buffered.
+    fn logged(mut self) -> Vec<String> {
+        self.stop();
+        let log = fs::read_to_string(self.folder.path().join("access.log")).expect("an access log");
+        log.lines().map(str::to_owned).collect()
+    }
+
+    fn stop(&mut self) {
+        // QUIT ends it in good order, workers included.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::QUIT);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.stop();
+        }
+    }
+}
+
+fn config(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n\
+         events {{ worker_connections 1024; }}\n\
+         http {{\n\
+           log_format plain '$status $request_method $uri $bytes_sent';\n\
+           access_log {folder}/access.log plain;\n\
+           keepalive_requests 1000000;\n\
+           client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;\n\
+           uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
+           server {{\n\
+             listen 127.0.0.1:{port} backlog=1024;\n\
+             location / {{ return 200 'hello world\\n'; }}\n\
+             location /few {{ keepalive_requests 5; return 200 'few'; }}\n\
+             location /missing {{ return 404; }}\n\
+             location /large.bin {{ root {folder}; }}\n\
+           }}\n\
+         }}\n"
+    )
+}
+
+/// The access log has as many lines of this status as the report has answers, and they are as many bytes.
+#[track_caller]
+fn assert_agrees(report: &Report, log: &[String], status: &str) {
+    let answered = report.count("ok") + report.count("http_error");
+    assert_eq!(log.len() as u64, answered, "{} {}", report.at("counts"), report.at("failures"));
+    assert!(log.iter().all(|line| line.starts_with(status)), "{:?}", log.first());
+    let bytes: u64 = log.iter().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+    assert_eq!(bytes, report.number("bytes.in"));
+}
+
+#[test]
+fn a_closed_load_counts_what_nginx_counts() {
+    let nginx = Nginx::start();
+    let report = measure(&["-d", "500ms", "-c", "16", "--drain", "10s", &nginx.url("/")]);
+    assert_eq!((report.count("failed"), report.count("redials")), (0, 0));
+    assert_agrees(&report, &nginx.logged(), "200 GET /");
+}
+
+#[test]
+fn an_open_load_counts_what_nginx_counts() {
+    let nginx = Nginx::start();
+    let report = measure(&["-R", "1000", "-d", "500ms", "-c", "64", "--drain", "10s", &nginx.url("/")]);
+    assert_eq!(report.count("intended"), 500);
+    assert_agrees(&report, &nginx.logged(), "200 GET /");
+}
+
+#[test]
+fn a_number_of_requests_is_that_number_in_nginx_s_log() {
+    let nginx = Nginx::start();
+    let report = measure(&["-n", "3000", "-c", "32", &nginx.url("/missing")]);
+    assert_eq!(report.count("http_error"), 3000);
+    assert_agrees(&report, &nginx.logged(), "404 GET /missing");
+}
+
+#[test]
+fn large_files_of_nginx_are_counted_to_the_byte() {
+    let nginx = Nginx::start();
+    let report = measure(&["-n", "60", "-c", "4", &nginx.url("/large.bin")]);
+    report.assert_ok(60);
+    assert!(report.number("bytes.in") > 60 << 20);
+    assert_agrees(&report, &nginx.logged(), "200 GET /large.bin");
+}
+
+#[test]
+fn connections_that_nginx_ends_after_some_requests_lose_none() {
+    let nginx = Nginx::start();
+    let report = measure(&["-n", "500", "-c", "8", &nginx.url("/few")]);
+    report.assert_ok(500);
+    assert!(report.count("connections_opened") >= 100, "{}", report.at("counts"));
+    assert_agrees(&report, &nginx.logged(), "200 GET /few");
+}
+
+#[test]
+fn head_and_post_are_understood_by_nginx() {
+    let nginx = Nginx::start();
+    measure(&["-n", "20", "-X", "HEAD", "-c", "2", &nginx.url("/large.bin")]).assert_ok(20);
+    measure(&["-n", "20", "-b", "body", "-c", "2", &nginx.url("/")]).assert_ok(20);
+    let log = nginx.logged();
+    let of = |start: &str| log.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!((of("200 HEAD /large.bin"), of("200 POST /")), (20, 20));
+}

@@ -1,0 +1,31 @@
+//! What the tests stand on: the program as a child process with a time limit, a scripted server, a checked report.
+
+pub(crate) mod program;
+pub(crate) mod report;
+pub(crate) mod server;
+pub(crate) mod turn;
+
+pub(crate) use program::{Program, TargetProgram, bench, ringload};
+pub(crate) use report::{Report, measure, measured};
+pub(crate) use server::{OK, Peer, Server};
+
+/// A port of this machine on which nobody listens.
+pub(crate) fn dead_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A folder of the test's own with a file of this content in it.
+pub(crate) fn file(content: impl AsRef<[u8]>) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("file.txt");
+    std::fs::write(&path, content).expect("a file");
+    let path = path.to_str().expect("a path in UTF-8").to_owned();
+    (folder, path)
+}
+
+/// Says something in the test's output.
+pub(crate) fn note(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
