@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::watch::{Expired, Watch};
@@ -15,7 +16,7 @@ use crate::clock;
 use crate::net::stream::{Now, Stream};
 use crate::record::Failure;
 use crate::units::Nanos;
-use crate::wire::decode::Decoder;
+use crate::wire::decode::{Decoder, Familiar};
 
 /// A connection idle for longer is looked at before it is used: the peer may have closed it, or have spoken unasked.
 const LOOK_AFTER: Nanos = Nanos::from_millis(5);
@@ -75,6 +76,8 @@ pub(crate) struct Pool {
     /// Most connections open at once.
     capacity: u32,
     buffer_bytes: usize,
+    /// Shared by the decoders of all connections.
+    familiar: Rc<RefCell<Familiar>>,
     open: Cell<u32>,
     uses: Cell<u64>,
     origins: RefCell<Vec<Origin>>,
@@ -110,6 +113,7 @@ impl Pool {
             // Measured: with many connections a small head buffer saves memory and some CPU, with few a larger one
             // takes a typical answer whole.
             buffer_bytes: if capacity > 512 { 1024 } else { 4096 },
+            familiar: Rc::default(),
             open: Cell::new(0),
             uses: Cell::new(0),
             origins,
@@ -160,7 +164,7 @@ impl Pool {
                 let state = &mut self.origins.borrow_mut()[origin as usize];
                 (state.rest, state.rest_until) = (Nanos::ZERO, Nanos::ZERO);
                 let buffer = Vec::with_capacity(self.buffer_bytes);
-                let decoder = Decoder::new();
+                let decoder = Decoder::sharing(Rc::clone(&self.familiar));
                 let connection = Connection { stream, decoder, buffer, origin, used: 0, idle_since: opened };
                 let dial = Dial { opened, took: Nanos(opened.0 - started.0) };
                 Ok(Lease { connection: Box::new(connection), dialled: Some(dial) })

@@ -5,7 +5,9 @@
 //! The events of an answer do not depend on how its bytes were cut into pieces, and no input makes it panic, hold more
 //! than [`HEAD_BYTES_MAX`], or do more work than in proportion to its length.
 
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
+use std::rc::Rc;
 
 use super::body::{BlankLine, Chunked, Fields, Piece};
 pub use super::body::{BodyLength, CHUNK_LINE_BYTES_MAX};
@@ -28,6 +30,9 @@ pub const INTERIM_MAX: u8 = 32;
 /// The most empty lines that are skipped before a status line; some servers send one after a body (RFC 9112 section
 /// 2.2 asks this of servers, and clients meet the same).
 pub const EMPTY_LINES_MAX: u8 = 4;
+
+/// A longer head is not remembered: it would push more useful bytes out of the cache.
+const FAMILIAR_BYTES_MAX: usize = 1024;
 
 /// Every status line that is read here begins so.
 const VERSION_PREFIX: &[u8] = b"HTTP/1.";
@@ -179,7 +184,13 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder that awaits the first answer, to anything but a HEAD.
     pub fn new() -> Self {
-        Self { state: State::Head, head: PartialHead::default(), head_request: false, started: false, interims: 0 }
+        Self::sharing(Rc::default())
+    }
+
+    /// The same, with a memory that the decoders of many connections share.
+    pub fn sharing(familiar: Rc<RefCell<Familiar>>) -> Self {
+        let head = PartialHead { familiar, ..PartialHead::default() };
+        Self { state: State::Head, head, head_request: false, started: false, interims: 0 }
     }
 
     /// Prepares for the answer to a request; `head_request`: the request was a HEAD. What was under way is forgotten.
@@ -330,16 +341,42 @@ enum Step {
 }
 
 /// What a head means.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Verdict {
     status: u16,
     keep_alive: bool,
     body: BodyLength,
 }
 
+/// The head that was parsed last, shared by the decoders of a core. Servers repeat themselves: within a second most send
+/// the same bytes again, and the same bytes mean the same.
+#[derive(Debug, Default)]
+pub struct Familiar {
+    /// A whole head with its empty line, at most [`FAMILIAR_BYTES_MAX`]; so no head begins with it but itself.
+    bytes: Vec<u8>,
+    head_request: bool,
+    verdict: Option<Verdict>,
+}
+
+impl Familiar {
+    fn recall(&self, input: &[u8], head_request: bool) -> Option<(usize, Verdict)> {
+        let verdict = self.verdict.filter(|_| head_request == self.head_request && input.starts_with(&self.bytes))?;
+        Some((self.bytes.len(), verdict))
+    }
+
+    fn learn(&mut self, head: &[u8], head_request: bool, verdict: Verdict) {
+        if head.len() <= FAMILIAR_BYTES_MAX {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(head);
+            (self.head_request, self.verdict) = (head_request, Some(verdict));
+        }
+    }
+}
+
 /// A head that has not ended yet.
 #[derive(Debug, Default)]
 struct PartialHead {
+    familiar: Rc<RefCell<Familiar>>,
     /// What has come of it; empty as long as heads come whole. At most [`HEAD_BYTES_MAX`].
     bytes: Vec<u8>,
     /// The search for its end, which has seen exactly `bytes`.
@@ -385,8 +422,12 @@ impl PartialHead {
         if self.bytes.is_empty() {
             let candidate = &rest[..rest.len().min(HEAD_BYTES_MAX)];
             self.count_work(candidate.len());
+            if let Some((length, verdict)) = self.familiar.borrow().recall(candidate, head_request) {
+                return Ok(HeadStep::InPlace { start, end: start + length, verdict });
+            }
             // What fails here is judged again once its end is known: the verdict must not depend on how it was cut.
             if let Ok(Some((length, verdict))) = parse_head(candidate, head_request) {
+                self.familiar.borrow_mut().learn(&candidate[..length], head_request, verdict);
                 return Ok(HeadStep::InPlace { start, end: start + length, verdict });
             }
         }

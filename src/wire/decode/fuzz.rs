@@ -2,9 +2,11 @@
 //!
 //! Plays a peer that sends `bytes` in pieces and closes; knows the decoder's public side only.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 
-use super::{BodyLength, DecodeError, Decoder, Event};
+use super::{BodyLength, DecodeError, Decoder, Event, Familiar};
 
 /// What a caller saw of a connection, with neighbouring pieces of body joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl fmt::Display for Seen {
 }
 
 /// Checks what must hold for every input: the events do not depend on how the bytes are cut, nor on whether bodies are
-/// read or discarded; every call makes progress; no more comes out than went in; a failure stays one.
+/// read or discarded, nor on what the decoder remembers; every call makes progress; no more comes out than went in; a failure stays one.
 ///
 /// # Panics
 /// When one of these does not hold.
@@ -58,8 +60,13 @@ pub fn fuzz_decode(bytes: &[u8]) {
     let cuts: Vec<usize> = pieces.take(bytes.len()).collect();
 
     let whole = play(bytes, &[bytes.len()], head_request, false);
-    for (pieces, discard) in [(cuts.as_slice(), false), (cuts.as_slice(), true), (&[bytes.len()], true), (&[], false)] {
-        let other = play(bytes, pieces, head_request, discard);
+    // One memory for all of these, taught by the answer to the other kind of request: it must not show.
+    let familiar = Rc::<RefCell<Familiar>>::default();
+    play_with(Decoder::sharing(Rc::clone(&familiar)), bytes, &[bytes.len()], !head_request, false);
+    let ways: [(&[usize], bool); 5] =
+        [(&[bytes.len()], false), (&cuts, false), (&cuts, true), (&[bytes.len()], true), (&[], false)];
+    for (pieces, discard) in ways {
+        let other = play_with(Decoder::sharing(Rc::clone(&familiar)), bytes, pieces, head_request, discard);
         assert_eq!(whole, other, "pieces {pieces:?}, discard {discard}, input {}", bytes.escape_ascii());
     }
 }
@@ -74,7 +81,11 @@ pub(super) fn xorshift(mut seed: u64) -> u64 {
 /// Feeds `bytes` in pieces of the given sizes, then byte by byte, then closes; reads one answer after the other. With
 /// `discard`, bodies are taken past the decoder.
 pub(super) fn play(bytes: &[u8], pieces: &[usize], head_request: bool, discard: bool) -> Vec<Seen> {
-    let mut peer = Peer { decoder: Decoder::new(), seen: Vec::new(), body: 0, head_request, discard };
+    play_with(Decoder::new(), bytes, pieces, head_request, discard)
+}
+
+fn play_with(decoder: Decoder, bytes: &[u8], pieces: &[usize], head_request: bool, discard: bool) -> Vec<Seen> {
+    let mut peer = Peer { decoder, seen: Vec::new(), body: 0, head_request, discard };
     peer.decoder.start(head_request);
     let mut rest = bytes;
     let mut sizes = pieces.iter().copied().chain(std::iter::repeat(1));
