@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::control::{Control, NEVER};
-use super::work::{Body, Due, Moved, Next, Sink, Source, Ticket};
+use super::work::{Body, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
 use crate::clock;
 use crate::plan::{Load as Model, Plan, Schedule, Shard, urlset};
 use crate::record::timeline::IntervalId;
@@ -60,16 +60,6 @@ struct Stripe {
     taken: u64,
 }
 
-/// What a finished load hands over.
-pub(crate) struct Finished {
-    pub(crate) tally: Tally,
-    /// Since T0.
-    pub(crate) last_done: Nanos,
-    pub(crate) cpu: Nanos,
-    /// Every request of the shard's share was taken before the end.
-    pub(crate) exhausted: bool,
-}
-
 impl Load {
     pub(crate) fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
         let stripe = |seed: u64| Stripe {
@@ -95,46 +85,6 @@ impl Load {
             Rc::new(request)
         });
         Self { plan, shard, control, turn_page, only_request, state: RefCell::new(state) }
-    }
-
-    /// The origin that the shard's `k`-th request goes to.
-    pub(crate) fn origin_of(&self, k: u64) -> u32 {
-        let line = urlset::walk(self.plan.urls.len(), self.shard.index, self.shard.count, k);
-        self.plan.urls.template(line).origin
-    }
-
-    /// Counts what was never taken up, turns the last page and hands everything over.
-    ///
-    /// `abandoned`: the worker died with requests in flight.
-    pub(crate) fn finish(&self, abandoned: bool) -> Finished {
-        let cpu_now = clock::thread_cpu();
-        let (t0, control_end) = (self.control.t0(), self.control.end());
-        let mut state = self.state.borrow_mut();
-        let state = &mut *state;
-        let exhausted = self.share().is_some_and(|share| state.measured.taken >= share);
-        let end = if exhausted { control_end.min(Nanos(t0.0.saturating_add(state.last_done.0))) } else { control_end };
-        let due = self.intended_before(&mut state.measured, Nanos(end.0.saturating_sub(t0.0)));
-        let unsent = due.saturating_sub(state.measured.taken);
-        self.record_unsent(state, Nanos(end.0.saturating_sub(t0.0)), unsent);
-        state.tally.counts.intended = state.measured.taken + unsent;
-        if abandoned {
-            let counts = &state.tally.counts;
-            let ended = counts.ok + counts.http_error + counts.failed + counts.unsent + counts.in_flight_at_end;
-            let never = Stamps { intended: end, ready: end, sent: None, submitted: None, first_byte: None, done: end };
-            for _ in ended..counts.intended {
-                state.tally.record(Outcome::InFlightAtEnd, &never);
-            }
-        }
-        self.turn_to(state, clock::now());
-        state.page.counts.intended += state.tally.counts.intended - state.intended_on_pages;
-        let last = std::mem::take(&mut state.page);
-        (self.turn_page)(last);
-        Finished {
-            tally: std::mem::take(&mut state.tally),
-            last_done: state.last_done,
-            cpu: Nanos(cpu_now.0.saturating_sub(state.cpu_at_t0.unwrap_or(cpu_now).0)),
-            exhausted,
-        }
     }
 
     fn share(&self) -> Option<u64> {
@@ -371,6 +321,44 @@ impl Sink for Load {
                 }
             }
             Outcome::InFlightAtEnd => {}
+        }
+    }
+}
+
+impl Work for Load {
+    fn origin_of(&self, k: u64) -> u32 {
+        let line = urlset::walk(self.plan.urls.len(), self.shard.index, self.shard.count, k);
+        self.plan.urls.template(line).origin
+    }
+
+    fn finish(&self, abandoned: bool) -> Finished {
+        let cpu_now = clock::thread_cpu();
+        let (t0, control_end) = (self.control.t0(), self.control.end());
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let exhausted = self.share().is_some_and(|share| state.measured.taken >= share);
+        let end = if exhausted { control_end.min(Nanos(t0.0.saturating_add(state.last_done.0))) } else { control_end };
+        let due = self.intended_before(&mut state.measured, Nanos(end.0.saturating_sub(t0.0)));
+        let unsent = due.saturating_sub(state.measured.taken);
+        self.record_unsent(state, Nanos(end.0.saturating_sub(t0.0)), unsent);
+        state.tally.counts.intended = state.measured.taken + unsent;
+        if abandoned {
+            let counts = &state.tally.counts;
+            let ended = counts.ok + counts.http_error + counts.failed + counts.unsent + counts.in_flight_at_end;
+            let never = Stamps { intended: end, ready: end, sent: None, submitted: None, first_byte: None, done: end };
+            for _ in ended..counts.intended {
+                state.tally.record(Outcome::InFlightAtEnd, &never);
+            }
+        }
+        self.turn_to(state, clock::now());
+        state.page.counts.intended += state.tally.counts.intended - state.intended_on_pages;
+        let last = std::mem::take(&mut state.page);
+        (self.turn_page)(last);
+        Finished {
+            tally: std::mem::take(&mut state.tally),
+            last_done: state.last_done,
+            cpu: Nanos(cpu_now.0.saturating_sub(state.cpu_at_t0.unwrap_or(cpu_now).0)),
+            exhausted,
         }
     }
 }

@@ -46,6 +46,11 @@ pub fn environment(machine: &Machine, cores_used: &[usize]) -> Environment {
     }
 }
 
+/// How many files this process has open already, inherited ones included.
+pub fn open_files() -> u64 {
+    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
+}
+
 /// Raises the soft limit of open files to the hard one, where `needed` asks for it.
 ///
 /// # Errors

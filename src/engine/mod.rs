@@ -37,7 +37,7 @@ use crate::units::Nanos;
 const LEAD: Nanos = Nanos::from_millis(1);
 /// How often the main thread looks after the workers.
 const LOOK: Duration = Duration::from_millis(250);
-/// Descriptors besides the connections: rings, timers, files.
+/// Descriptors still to come besides the connections: rings, timers, report files.
 const OTHER_FILES: u64 = 64;
 
 /// Why a run could not start; the program exits with 2.
@@ -99,24 +99,7 @@ pub fn run(
     control: &Arc<Control>,
     observe: &mut dyn FnMut(Progress<'_>),
 ) -> Result<RunRecord, StartError> {
-    let needed = u64::from(plan.connections) + OTHER_FILES;
-    machine::raise_open_files(needed).map_err(|limit| StartError::OpenFiles {
-        connections: plan.connections,
-        limit,
-        needed,
-    })?;
-    let addresses = Arc::new(addresses(plan)?);
-    let mut team = Team::start(plan, shards, &addresses, control)?;
-    team.await_connections(plan)?;
-    let start = Nanos(clock::now().0 + LEAD.0);
-    let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
-    let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0.saturating_add(duration.0)));
-    let t0_unix = Nanos(clock::unix_now().0 + (t0.0 - clock::now().0));
-    control.schedule(start, t0, end);
-    team.go();
-    team.listen(control, observe);
-    let environment = machine::environment(machine, &plan.cores);
-    Ok(team.conclude(control, t0_unix, environment, &addresses))
+    Team::run(plan, shards, machine, control, worker::run, observe)
 }
 
 fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {
@@ -146,11 +129,41 @@ struct Member {
 }
 
 impl Team {
+    /// The run of [`run`], with workers that live by `live`.
+    fn run(
+        plan: &Arc<Plan>,
+        shards: &[Shard],
+        machine: &Machine,
+        control: &Arc<Control>,
+        live: fn(Assignment),
+        observe: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<RunRecord, StartError> {
+        let needed = u64::from(plan.connections) + machine::open_files() + OTHER_FILES;
+        machine::raise_open_files(needed).map_err(|limit| StartError::OpenFiles {
+            connections: plan.connections,
+            limit,
+            needed,
+        })?;
+        let addresses = Arc::new(addresses(plan)?);
+        let mut team = Self::start(plan, shards, &addresses, control, live)?;
+        team.await_connections(plan)?;
+        let start = Nanos(clock::now().0 + LEAD.0);
+        let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
+        let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0.saturating_add(duration.0)));
+        let t0_unix = Nanos(clock::unix_now().0 + (t0.0 - clock::now().0));
+        control.schedule(start, t0, end);
+        team.go();
+        team.listen(control, observe);
+        let environment = machine::environment(machine, &plan.cores);
+        Ok(team.conclude(control, t0_unix, environment, &addresses))
+    }
+
     fn start(
         plan: &Arc<Plan>,
         shards: &[Shard],
         addresses: &Arc<Vec<Vec<SocketAddr>>>,
         control: &Arc<Control>,
+        live: fn(Assignment),
     ) -> Result<Self, StartError> {
         let (sender, events) = mpsc::channel();
         let mut members = Vec::with_capacity(shards.len());
@@ -171,7 +184,7 @@ impl Team {
                 pages: pages_receiver,
             };
             let name = format!("shard-{}", shard.index);
-            let thread = thread::Builder::new().name(name).spawn(move || worker::run(assignment));
+            let thread = thread::Builder::new().name(name).spawn(move || live(assignment));
             let thread = Some(thread.map_err(StartError::Thread)?);
             members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
         }

@@ -23,6 +23,8 @@ const LOOK_AFTER: Nanos = Nanos::from_millis(5);
 /// Rest after the first failed connect of an origin; doubles up to [`REST_MAX`].
 const REST_MIN: Nanos = Nanos::from_millis(10);
 const REST_MAX: Nanos = Nanos::from_secs(1);
+/// How often those who wait look whether the one who tries for them has come to anything.
+const PROBE_LOOK: Nanos = Nanos::from_millis(10);
 
 /// An open connection with what belongs to it alone.
 #[derive(Debug)]
@@ -93,8 +95,24 @@ struct Origin {
     idle: Vec<Box<Connection>>,
     /// Which address is next.
     turn: usize,
+    /// Length of the current rest; zero while connecting works.
     rest: Nanos,
     rest_until: Nanos,
+    /// After a rest: someone is trying for all.
+    probed: bool,
+    /// The last failed attempt: when it ended, and how.
+    failed: Option<(Nanos, Failure)>,
+}
+
+impl Origin {
+    /// The origin rests, twice as long as the time before, once for all attempts of one period.
+    fn fail(&mut self, failure: Failure, started: Nanos, ended: Nanos) {
+        self.failed = Some((ended, failure));
+        if started >= self.rest_until {
+            self.rest = Nanos((self.rest.0 * 2).clamp(REST_MIN.0, REST_MAX.0));
+            self.rest_until = Nanos(ended.0 + self.rest.0);
+        }
+    }
 }
 
 impl Pool {
@@ -143,40 +161,66 @@ impl Pool {
         })
     }
 
-    /// Opens a connection to `origin`, resting first where its last attempt failed a moment ago; the least recently used
-    /// idle one of another origin makes room.
+    /// Opens a connection to `origin`; the least recently used idle one of another origin makes room.
+    ///
+    /// No storms: where the last attempt failed, the origin rests first, and then one caller tries for all that wait.
     pub(crate) async fn dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
-        let rest_until = self.origins.borrow()[origin as usize].rest_until;
-        if rest_until > clock::now() {
-            watch.sleep(rest_until.min(limit)).await;
-            if clock::now() < rest_until {
-                return Err(Refused::Expired);
-            }
-        }
+        self.turn_to_dial(origin, watch, limit).await?;
         if self.open.get() >= self.capacity {
             self.evict();
         }
         self.open.set(self.open.get() + 1);
         let started = clock::now();
-        match self.connect(origin, started, watch, limit).await {
+        let result = self.connect(origin, started, watch, limit).await;
+        let ended = clock::now();
+        let state = &mut self.origins.borrow_mut()[origin as usize];
+        state.probed = false;
+        match result {
             Ok(stream) => {
-                let opened = clock::now();
-                let state = &mut self.origins.borrow_mut()[origin as usize];
                 (state.rest, state.rest_until) = (Nanos::ZERO, Nanos::ZERO);
-                let buffer = Vec::with_capacity(self.buffer_bytes);
-                let decoder = Decoder::sharing(Rc::clone(&self.familiar));
-                let connection = Connection { stream, decoder, buffer, origin, used: 0, idle_since: opened };
-                let dial = Dial { opened, took: Nanos(opened.0 - started.0) };
-                Ok(Lease { connection: Box::new(connection), dialled: Some(dial) })
+                let dial = Dial { opened: ended, took: Nanos(ended.0 - started.0) };
+                Ok(Lease { connection: Box::new(self.connection(stream, origin, ended)), dialled: Some(dial) })
             }
             Err(refused) => {
                 self.open.set(self.open.get() - 1);
-                if matches!(refused, Refused::Failed(..)) {
-                    self.rest(origin, started);
+                if let Refused::Failed(failure, _) = refused {
+                    state.fail(failure, started, ended);
                 }
                 Err(refused)
             }
         }
+    }
+
+    /// Waits while the origin rests, and while another caller finds out for all whether it has come back.
+    async fn turn_to_dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<(), Refused> {
+        let asked = clock::now();
+        loop {
+            let now = clock::now();
+            let wait_until = {
+                let state = &mut self.origins.borrow_mut()[origin as usize];
+                match state.failed {
+                    Some((at, failure)) if at > asked => {
+                        return Err(Refused::Failed(failure, "another attempt failed meanwhile".to_owned()));
+                    }
+                    _ if now < state.rest_until => state.rest_until,
+                    _ if state.probed => Nanos(now.0 + PROBE_LOOK.0),
+                    _ => {
+                        state.probed = state.rest > Nanos::ZERO;
+                        return Ok(());
+                    }
+                }
+            };
+            watch.sleep(wait_until.min(limit)).await;
+            if clock::now() < wait_until {
+                return Err(Refused::Expired);
+            }
+        }
+    }
+
+    fn connection(&self, stream: Stream, origin: u32, now: Nanos) -> Connection {
+        let buffer = Vec::with_capacity(self.buffer_bytes);
+        let decoder = Decoder::sharing(Rc::clone(&self.familiar));
+        Connection { stream, decoder, buffer, origin, used: 0, idle_since: now }
     }
 
     /// Ends a lease.
@@ -228,15 +272,6 @@ impl Pool {
             }
         }
         Err(last)
-    }
-
-    /// No storms: the origin rests, twice as long as the time before, once for all attempts of one period.
-    fn rest(&self, origin: u32, started: Nanos) {
-        let state = &mut self.origins.borrow_mut()[origin as usize];
-        if started >= state.rest_until {
-            state.rest = Nanos((state.rest.0 * 2).clamp(REST_MIN.0, REST_MAX.0));
-            state.rest_until = Nanos(clock::now().0 + state.rest.0);
-        }
     }
 
     /// Closes the idle connection that was used least recently.

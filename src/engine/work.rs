@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use crate::record::{Outcome, Stamps};
+use crate::record::{Outcome, Stamps, Tally};
 use crate::units::Nanos;
 use crate::wire::decode::Head;
 
@@ -104,4 +104,23 @@ pub trait Sink {
 
     /// The end of the ticket; once for every ticket taken.
     fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved);
+}
+
+/// A kind of work: what a worker asks of it besides its requests and answers.
+pub(crate) trait Work: Source + Sink + 'static {
+    /// The origin that the worker's `k`-th request goes to: its connections are opened before the start.
+    fn origin_of(&self, k: u64) -> u32;
+
+    /// Counts what was never taken up and hands everything over; `abandoned`: the worker died with requests in flight.
+    fn finish(&self, abandoned: bool) -> Finished;
+}
+
+/// What finished work hands over.
+pub(crate) struct Finished {
+    pub(crate) tally: Tally,
+    /// Since T0.
+    pub(crate) last_done: Nanos,
+    pub(crate) cpu: Nanos,
+    /// Every request of the shard's share was taken before the end.
+    pub(crate) exhausted: bool,
 }

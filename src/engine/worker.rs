@@ -9,12 +9,12 @@ use std::sync::{Arc, mpsc};
 use bytes::Bytes;
 
 use super::control::{Control, NEVER, Pulse};
-use super::load::{Finished, Load};
+use super::load::{Load, TurnPage};
 use super::pacer::{self, Idle};
 use super::pool::{GiveBack, Pool, Refused};
 use super::slot::Slot;
 use super::watch::Watch;
-use super::work::{Sink, Source};
+use super::work::{Finished, Sink, Source, Work};
 use crate::clock;
 use crate::net::runtime;
 use crate::net::stream::Scratch;
@@ -135,8 +135,13 @@ impl<W: Source + Sink> Core<W> {
     }
 }
 
-/// A worker's whole life, on its own thread.
+/// A load worker's whole life, on its own thread.
 pub(crate) fn run(assignment: Assignment) {
+    run_work(assignment, Load::new);
+}
+
+/// A worker's whole life, whatever its work.
+fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Shard, Arc<Control>, TurnPage) -> W) {
     let Assignment { plan, shard, addresses, control, pulse, events, go, pages } = assignment;
     let index = shard.index as usize;
     pulse.enter();
@@ -156,8 +161,8 @@ pub(crate) fn run(assignment: Assignment) {
         // The main thread gives pages back; one more is made only where it has fallen seconds behind.
         pages.try_recv().unwrap_or_default()
     };
-    let load = Load::new(Arc::clone(&plan), shard, Arc::clone(&control), Box::new(turn_page));
-    let core = Rc::new(Core::new(plan, &shard, addresses, load));
+    let work = new_work(Arc::clone(&plan), shard, control, Box::new(turn_page));
+    let core = Rc::new(Core::new(plan, &shard, addresses, work));
     let result = catch_unwind(AssertUnwindSafe(|| ring.block_on(live(&core, &pulse, &events, &go))));
     let lost = result.err().map(|panic| panic_text(&*panic));
     let Finished { tally, last_done, cpu, exhausted } = core.work.finish(lost.is_some());
@@ -166,19 +171,19 @@ pub(crate) fn run(assignment: Assignment) {
     let _ = events.send(Event::Ended { shard: index, record, exhausted });
 }
 
-async fn live(core: &Rc<Core<Load>>, pulse: &Pulse, events: &mpsc::Sender<Event>, go: &mpsc::Receiver<()>) {
+async fn live<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse, events: &mpsc::Sender<Event>, go: &mpsc::Receiver<()>) {
     let (opened, error) = open_connections(core, pulse).await;
     let _ = events.send(Event::Opened { opened, error });
     // Nothing is in flight on this ring: the thread itself may wait.
     if go.recv().is_ok() {
         let slots = 0..core.watches.len();
-        core.run_tasks(pulse, slots.map(|id| async move |core: Rc<Core<Load>>| Slot::new(&core, id).run().await)).await;
+        core.run_tasks(pulse, slots.map(|id| async move |core: Rc<Core<W>>| Slot::new(&core, id).run().await)).await;
     }
     core.pool.close_idle();
 }
 
 /// Opens the core's connections, as its first requests will need them; an origin that refuses is not asked again.
-async fn open_connections(core: &Rc<Core<Load>>, pulse: &Pulse) -> (u64, Option<String>) {
+async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, Option<String>) {
     struct Opening {
         next: Cell<u64>,
         opened: Cell<u64>,
@@ -194,7 +199,7 @@ async fn open_connections(core: &Rc<Core<Load>>, pulse: &Pulse) -> (u64, Option<
     });
     let openers = (0..connections.min(OPENING_AT_ONCE)).map(|id| {
         let opening = Rc::clone(&opening);
-        async move |core: Rc<Core<Load>>| {
+        async move |core: Rc<Core<W>>| {
             while opening.next.get() < core.watches.len() as u64 {
                 let k = opening.next.replace(opening.next.get() + 1);
                 let origin = core.work.origin_of(k);
@@ -224,4 +229,116 @@ async fn open_connections(core: &Rc<Core<Load>>, pulse: &Pulse) -> (u64, Option<
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("unknown panic").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::work::{Due, Moved, Next, Ticket};
+    use crate::engine::{Progress, Team, machine};
+    use crate::plan::{self, RawPlan};
+    use crate::record::{Outcome, RunRecord, Stamps};
+    use crate::target::{Options, Target};
+    use crate::wire::decode::Head;
+
+    /// A load whose source has a bug: it panics when asked for the hundredth time.
+    struct Faulty {
+        load: Load,
+        taken: Cell<u32>,
+    }
+
+    impl Source for Faulty {
+        fn next(&self, now: Nanos) -> Next {
+            self.taken.set(self.taken.get() + 1);
+            assert!(self.taken.get() < 100, "the hundredth time");
+            self.load.next(now)
+        }
+
+        fn due(&self, now: Nanos) -> Due {
+            self.load.due(now)
+        }
+
+        fn give_up_at(&self) -> Nanos {
+            self.load.give_up_at()
+        }
+
+        fn render(&self, ticket: &Ticket, request: &mut Rc<Vec<u8>>) {
+            self.load.render(ticket, request);
+        }
+
+        fn large_body(&self) -> Option<Bytes> {
+            self.load.large_body()
+        }
+    }
+
+    impl Sink for Faulty {
+        fn beat(&self, now: Nanos) {
+            self.load.beat(now);
+        }
+
+        fn connected(&self, took: Nanos) {
+            self.load.connected(took);
+        }
+
+        fn redialled(&self, ticket: &Ticket) {
+            self.load.redialled(ticket);
+        }
+
+        fn sent(&self, ticket: &Ticket, now: Nanos) {
+            self.load.sent(ticket, now);
+        }
+
+        fn head(&self, ticket: &Ticket, head: &Head<'_>) -> crate::engine::work::Body {
+            self.load.head(ticket, head)
+        }
+
+        async fn body(&self, ticket: &Ticket, piece: &[u8]) {
+            self.load.body(ticket, piece).await;
+        }
+
+        fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {
+            self.load.done(ticket, outcome, stamps, moved);
+        }
+    }
+
+    impl Work for Faulty {
+        fn origin_of(&self, k: u64) -> u32 {
+            self.load.origin_of(k)
+        }
+
+        fn finish(&self, abandoned: bool) -> Finished {
+            self.load.finish(abandoned)
+        }
+    }
+
+    fn run_faulty(assignment: Assignment) {
+        run_work(assignment, |plan, shard, control, turn_page| Faulty {
+            load: Load::new(plan, shard, control, turn_page),
+            taken: Cell::new(0),
+        });
+    }
+
+    #[test]
+    fn a_worker_that_panics_ends_the_run_with_what_it_had_counted() {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let target = Target::start(&Options { listen, cores: vec![0] }).expect("a target");
+        let machine = machine::machine();
+        let raw = RawPlan {
+            urls: vec![format!("http://{}/", target.addr())],
+            connections: Some("4".into()),
+            threads: Some("1".into()),
+            duration: Some("1m".into()),
+            ..RawPlan::default()
+        };
+        let plan = Arc::new(plan::validate(&raw, &machine).expect("a plan"));
+        let control = Arc::default();
+        let shards = plan::shards(&plan);
+        let record: RunRecord =
+            Team::run(&plan, &shards, &machine, &control, run_faulty, &mut |_: Progress<'_>| {}).expect("it starts");
+        let lost = record.shards[0].lost.as_deref().expect("the worker is lost");
+        assert!(lost.contains("the hundredth time"), "{lost}");
+        let counts = &record.total.counts;
+        assert!((1..100).contains(&counts.ok) && (1..=4).contains(&counts.in_flight_at_end), "{counts:?}");
+        assert_eq!(record.bugs, [""; 0]);
+    }
 }

@@ -386,7 +386,7 @@ fn a_server_that_refuses_from_the_start_sees_no_storm() {
     let port = crate::support::dead_port();
     let url = format!("http://127.0.0.1:{port}/");
     let report = measure(&["--start-anyway", "-d", "1s", "-c", "16", "-t", "1", "--drain", "0s", &url]);
-    // Rests of 10, 20, 40, … ms: at most 7 attempts a connection in a second.
+    // Rests of 10, 20, 40, … ms: at most 7 attempts in a second, each of which fails all that waited for it.
     let failed = report.failure("connect");
     assert!((1..=7 * 16).contains(&failed), "{failed}");
     assert!(report.float("client.cpu_s") < 0.5, "waiting costs nothing");
