@@ -1,6 +1,7 @@
 """What the measuring scripts share: packages, a pinned nginx, one measured run of a client. No command of its own."""
 
 import os
+import select
 import shutil
 import socket
 import statistics
@@ -73,14 +74,30 @@ def run(argv, cores):
     with tempfile.TemporaryFile("w+") as output:
         started = time.monotonic()
         process = subprocess.Popen(argv, stdout=output, stderr=subprocess.DEVNULL, preexec_fn=pinned_to(cores))
-        _, status, usage = os.wait4(process.pid, 0)
+        status, usage, memory_kib = wait(process.pid)
         wall_s = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             sys.exit(f"{' '.join(argv)} exited with {process.returncode}")
         output.seek(0)
         cpu_s = usage.ru_utime + usage.ru_stime
-        return {"output": output.read(), "cpu_s": cpu_s, "wall_s": wall_s, "memory_kib": usage.ru_maxrss}
+        return {"output": output.read(), "cpu_s": cpu_s, "wall_s": wall_s, "memory_kib": memory_kib}
+
+
+def wait(pid):
+    """Waits for a child: its exit status, resource usage and peak memory.
+
+    The peak is read from /proc while it runs: ru_maxrss would include this interpreter, which it was forked from.
+    """
+    peak_kib = 0
+    ended = os.pidfd_open(pid)
+    while not select.select([ended], [], [], 0.02)[0]:
+        with open(f"/proc/{pid}/status") as lines:
+            # A zombie has no such line.
+            peak_kib = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), peak_kib)
+    os.close(ended)
+    _, status, usage = os.wait4(pid, 0)
+    return status, usage, peak_kib
 
 
 def spread(values):
