@@ -146,7 +146,7 @@ impl Team {
         })?;
         let addresses = Arc::new(addresses(plan)?);
         let mut team = Self::start(plan, shards, &addresses, control, live)?;
-        team.await_connections(plan)?;
+        team.await_connections(plan, control)?;
         let start = Nanos(clock::now().0 + LEAD.0);
         let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
         let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0.saturating_add(duration.0)));
@@ -191,20 +191,24 @@ impl Team {
         Ok(Self { events, members, timeline: Timeline::new(shards.len()) })
     }
 
-    /// Waits until every worker has opened what it could.
-    fn await_connections(&mut self, plan: &Plan) -> Result<(), StartError> {
+    /// Waits until every worker has opened what it could, or has ended.
+    fn await_connections(&mut self, plan: &Plan, control: &Control) -> Result<(), StartError> {
         let mut opened_in_all = 0;
         let mut first_error = None;
-        for _ in 0..self.members.len() {
+        let mut awaited = self.members.len();
+        while awaited > 0 {
             match self.events.recv() {
                 Ok(Event::Opened { opened, error }) => {
                     opened_in_all += opened;
                     first_error = first_error.or(error);
+                    awaited -= 1;
                 }
                 Ok(Event::NoRing { error }) => return Err(StartError::Ring(error)),
-                // It died before it opened anything: it is heard of again as a lost worker.
-                Ok(Event::Ended { shard, record, exhausted }) => self.members[shard].ended = Some((record, exhausted)),
                 Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
+                Ok(Event::Ended { shard, record, exhausted }) => {
+                    self.end(shard, record, exhausted, control);
+                    awaited -= 1;
+                }
                 Err(mpsc::RecvError) => break,
             }
         }
@@ -243,6 +247,10 @@ impl Team {
     }
 
     fn page(&mut self, shard: usize, mut interval: Box<Interval>) {
+        if self.members[shard].ended.is_some() {
+            // It was given up and has come back to life: its place in the series is closed.
+            return;
+        }
         self.timeline.add(shard, &interval);
         interval.reset(Default::default());
         // A worker that has ended takes no pages back.
@@ -250,6 +258,9 @@ impl Team {
     }
 
     fn end(&mut self, shard: usize, record: Box<ShardRecord>, exhausted: bool, control: &Control) {
+        if self.members[shard].ended.is_some() {
+            return;
+        }
         self.timeline.end(shard);
         if record.lost.is_some() {
             // The others must not go on as if the load were still the planned one.
