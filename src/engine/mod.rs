@@ -138,7 +138,9 @@ impl Team {
         live: fn(Assignment),
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<RunRecord, StartError> {
-        let needed = u64::from(plan.connections) + machine::open_files() + OTHER_FILES;
+        // A target in this very process has the other end of each connection.
+        let ends = if plan.embedded_target { 2 } else { 1 };
+        let needed = ends * u64::from(plan.connections) + machine::open_files() + OTHER_FILES;
         machine::raise_open_files(needed).map_err(|limit| StartError::OpenFiles {
             connections: plan.connections,
             limit,
