@@ -130,6 +130,29 @@ fn a_target_on_the_same_machine_is_told() {
 }
 
 #[test]
+fn a_broken_rule_and_too_many_errors_are_named_with_their_limits() {
+    let mut run = Run::new(&RawPlan { max_error_rate: Some("1%".into()), ..raw() });
+    run.answers(988);
+    for number in 0..10 {
+        run.request(0, number * MS, 0, 100 * US, Outcome::Answered(500));
+    }
+    run.refused(0, 0, Failure::Connect);
+    run.stop_at(crate::units::Nanos::from_millis(1_500));
+    run.interrupted = false;
+    run.aborted = Some(crate::plan::Rule::parse("errors>50%").expect("a rule"));
+    check(&run.finish(), expect![""]);
+}
+
+#[test]
+fn as_many_errors_as_are_allowed_are_no_warning() {
+    let mut run = Run::new(&RawPlan { max_error_rate: Some("1%".into()), ..raw() });
+    run.answers(990);
+    (0..10).for_each(|number| run.request(0, number * MS, 0, 100 * US, Outcome::Answered(500)));
+    let (plan, record) = run.finish();
+    assert!(!Summary::new(&plan, &record).too_many_errors);
+}
+
+#[test]
 fn shares_are_never_rounded_to_nothing_or_all() {
     assert_eq!(percent(1, 1_000_000), "< 0.1 %");
     assert_eq!(percent(999_999, 1_000_000), "> 99.9 %");
