@@ -186,8 +186,7 @@ fn aborted(summary: &Summary<'_>) -> Option<Warning> {
     summary.record.aborted.map(|rule| {
         let after = format_us(summary.window_s * 1e6);
         Code::Aborted.because(format!(
-            "--abort-on '{rule}' ended the run after {after}; the figures cover that part alone. Find out what was too \
-             much, or lower the load."
+            "--abort-on '{rule}' ended the run after {after}; the figures cover that part alone. Find its cause, or lower the load."
         ))
     })
 }

@@ -140,7 +140,15 @@ fn a_broken_rule_and_too_many_errors_are_named_with_their_limits() {
     run.stop_at(crate::units::Nanos::from_millis(1_500));
     run.interrupted = false;
     run.aborted = Some(crate::plan::Rule::parse("errors>50%").expect("a rule"));
-    check(&run.finish(), expect![""]);
+    check(
+        &run.finish(),
+        expect![[r#"
+        aborted: --abort-on 'errors>50% for 1s' ended the run after 1.50s; the figures cover that part alone. Find its cause, or lower the load.
+        error_rate: 11 of 999 requests (1.1 %) failed or were answered with 400 or above, more than --max-error-rate 1% allows.
+        failures: 1 of 999 requests failed (0.1 %): connect 1. Check that the server is up, its backlog, and the limits on open files (ulimit -n).
+        http_errors: 10 of 998 answers (1.0 %) were 400 or above, most often 500; they are not in ok/s. Check URL, method and headers, or the server's log.
+    "#]],
+    );
 }
 
 #[test]
