@@ -50,7 +50,7 @@ const TOPICS: [Topic; 6] = [
 /// A name that is neither a topic nor a subcommand; a standard output that takes nothing.
 pub fn run(args: &Args) -> Result<u8, Box<dyn std::error::Error>> {
     let text = match args.topic.as_deref() {
-        None => long_help(Cli::command()),
+        None => long_help(&[]),
         Some(name) => match TOPICS.iter().find(|topic| topic.name == name) {
             Some(topic) => topic.text.to_owned(),
             None => of_subcommand(name).ok_or_else(|| unknown(name))?,
@@ -70,14 +70,13 @@ pub(super) fn list() -> String {
 }
 
 fn of_subcommand(name: &str) -> Option<String> {
-    let mut command = Cli::command();
-    // Gives the subcommands their full names.
-    command.build();
-    command.find_subcommand(name).cloned().map(long_help)
+    Cli::command().find_subcommand(name).map(|_| long_help(&[name]))
 }
 
-fn long_help(mut command: clap::Command) -> String {
-    command.render_long_help().to_string()
+/// What `--help` behind these arguments says.
+fn long_help(of: &[&str]) -> String {
+    let typed = ["ringload"].iter().chain(of).chain(&["--help"]);
+    Cli::command().try_get_matches_from(typed).err().map(|help| help.render().to_string()).unwrap_or_default()
 }
 
 fn unknown(name: &str) -> PlanError {

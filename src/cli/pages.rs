@@ -55,6 +55,7 @@ fn page() -> io::Result<String> {
     whole.render_extra_section(&mut end)?;
     whole.render_version_section(&mut end)?;
     page.push_str(&text(end));
+    page.push('\n');
     Ok(page)
 }
 
