@@ -241,6 +241,7 @@ impl Team {
                 Err(mpsc::RecvTimeoutError::Disconnected) => self.give_up_the_silent(control),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.look_after(control);
+                    self.judge(control);
                     next_look = Instant::now() + LOOK;
                     let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
                     observe(Progress { points: self.timeline.points(), elapsed });
