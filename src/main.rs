@@ -25,6 +25,9 @@ fn run() -> Result<u8, Box<dyn Error>> {
     let args = match cli::parse() {
         Command::Bench(args) => args,
         Command::Target(args) => return cli::target::run(&args, &machine),
+        Command::Help(args) => return cli::help::run(&args),
+        Command::Completions(args) => return Ok(cli::pages::completions(&args)?),
+        Command::Man => return Ok(cli::pages::man()?),
     };
     let session = Session::open(*args, &machine)?;
     let plan = Arc::new(plan::validate(&session.raw, &machine)?);

@@ -138,6 +138,62 @@ impl fmt::Display for Rate {
     }
 }
 
+/// A part of a whole, in millionths: 0 to 100 %.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share {
+    /// 0 to 1,000,000.
+    pub millionths: u32,
+}
+
+impl Share {
+    /// The whole.
+    pub const ALL: Self = Self { millionths: 1_000_000 };
+
+    /// Reads `1%`, `0.5%`, `100%`.
+    ///
+    /// # Errors
+    /// A sentence fragment for the caller to put behind the option's name.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let bad = || format!("\"{}\" is no share; write e.g. 1% or 0.5%", text.escape_debug());
+        let (number, unit) = split_number(text).ok_or_else(bad)?;
+        match unit {
+            "%" => {}
+            "" => return Err(format!("\"{text}\" has no percent sign; write {text}%")),
+            _ => return Err(bad()),
+        }
+        let millionths = number
+            .times(10_000)
+            .ok_or_else(|| format!("\"{text}\" has too many digits; four after the point are told apart"))?;
+        u32::try_from(millionths)
+            .ok()
+            .map(|millionths| Self { millionths })
+            .filter(|share| *share <= Self::ALL)
+            .ok_or_else(|| format!("\"{text}\" is more than 100%"))
+    }
+
+    /// Whether `part` of `whole` is more than this; exact.
+    pub fn is_exceeded_by(self, part: u64, whole: u64) -> bool {
+        u128::from(part) * 1_000_000 > u128::from(whole) * u128::from(self.millionths)
+    }
+
+    /// The part of 1, for arithmetic that ends in print.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.millionths) / 1e6
+    }
+}
+
+impl fmt::Display for Share {
+    /// The shortest exact form: `1%`, `0.5%`; what [`Share::parse`] reads back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.millionths / 10_000, self.millionths % 10_000);
+        if rest == 0 {
+            return write!(f, "{whole}%");
+        }
+        let decimals = format!("{rest:04}");
+        write!(f, "{whole}.{}%", decimals.trim_end_matches('0'))
+    }
+}
+
 /// Reads a count: `1000`, `10k`, `1.5M`, `2G`; at most 2^53.
 ///
 /// # Errors
@@ -305,5 +361,22 @@ mod tests {
         assert_eq!(format_us(2_500_000.0), "2.50s");
         assert_eq!(format_bytes(512.0), "512B");
         assert_eq!(format_bytes(1536.0), "1.50KiB");
+    }
+
+    #[test]
+    fn shares_are_exact_and_read_back() {
+        for (text, millionths) in [("1%", 10_000), ("0.5%", 5_000), ("100%", 1_000_000), ("0%", 0), ("0.0001%", 1)] {
+            let share = Share::parse(text).expect(text);
+            assert_eq!((share.millionths, share.to_string().as_str()), (millionths, text));
+        }
+        for (text, part) in
+            [("1", "write 1%"), ("101%", "more than 100%"), ("-1%", "no share"), ("1.00001%", "too many")]
+        {
+            let problem = Share::parse(text).expect_err(text);
+            assert!(problem.contains(part), "{problem}");
+        }
+        let one = Share::parse("1%").expect("a share");
+        assert!(!one.is_exceeded_by(1, 100) && one.is_exceeded_by(2, 100) && one.is_exceeded_by(u64::MAX, u64::MAX));
+        assert!(!one.is_exceeded_by(0, 0), "nothing is not too much of nothing");
     }
 }

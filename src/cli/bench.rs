@@ -106,6 +106,13 @@ struct LimitArgs {
     /// How long answers are awaited after time or a signal ended the sending [default: 2s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     drain: Option<String>,
+    /// Exit with 1 where more than this share of the intended requests failed or was answered with 400 or above, e.g. 1%
+    #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
+    max_error_rate: Option<String>,
+    /// End the run, with exit 1, once a limit was exceeded for whole seconds on end: 'errors>50% for 5s', 'p99>1s' (p50,
+    /// p99, max; 1s without "for"); may be given again
+    #[arg(long, value_name = "RULE", allow_hyphen_values = true)]
+    abort_on: Vec<String>,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -190,6 +197,8 @@ impl Args {
             connect_timeout: limits.connect_timeout,
             read_timeout: limits.read_timeout,
             deadline: limits.deadline,
+            max_error_rate: limits.max_error_rate,
+            abort_on: limits.abort_on,
             keep_alive: request.keep_alive,
             start_anyway: load.start_anyway,
             argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),

@@ -19,7 +19,7 @@ pub fn of(summary: &Summary<'_>) -> u8 {
         record if !record.bugs.is_empty() => BUG,
         _ if summary.workers_lost > 0 => NO_ANSWER,
         record if record.interrupted => INTERRUPTED,
-        _ if summary.nothing_succeeded => NO,
+        record if record.aborted.is_some() || summary.too_many_errors || summary.nothing_succeeded => NO,
         _ => 0,
     }
 }

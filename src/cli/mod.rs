@@ -3,11 +3,15 @@
 pub mod bench;
 mod embedded;
 pub mod exit;
+pub mod help;
 mod mask;
+pub mod pages;
 mod progress;
 pub mod session;
 mod signals;
 pub mod target;
+
+use std::io::{self, Write as _};
 
 use clap::{Parser, Subcommand};
 
@@ -16,6 +20,7 @@ use clap::{Parser, Subcommand};
 /// Alone, or with `bench` and no URL, it starts a small server of its own on this machine and measures that for 10 s.
 #[derive(Debug, Parser)]
 #[command(name = "ringload", version, subcommand_required = false, disable_help_subcommand = true)]
+#[command(after_help = help::list())]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -28,11 +33,26 @@ pub enum Command {
     Bench(Box<bench::Args>),
     /// Serve the embedded target until SIGTERM or SIGINT
     Target(target::Args),
+    /// Print the overview, a topic, or the help of a subcommand
+    Help(help::Args),
+    /// Print the completions for a shell
+    Completions(pages::Args),
+    /// Print the manual page in roff: ringload man | man -l -
+    Man,
 }
 
 /// Reads the command line; prints help, version and usage errors itself, and then ends the program as clap does.
 pub fn parse() -> Command {
     Cli::parse().command.unwrap_or_else(|| Command::Bench(Box::default()))
+}
+
+/// Writes text that was asked for; a reader that went away is no error.
+fn stdout(text: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ use worker::{Assignment, Event};
 use crate::clock;
 use crate::net::resolve::resolve;
 use crate::plan::shard::Machine;
-use crate::plan::{Plan, Shard};
+use crate::plan::{Plan, Rule, Shard};
 use crate::record::timeline::Timeline;
-use crate::record::{Interval, Point, RunRecord, ShardRecord, Tally, merge};
+use crate::record::{Interval, Point, RunRecord, ShardRecord, Streaks, Tally, merge};
 use crate::units::Nanos;
 
 /// From the last connection's opening to the first request: time for every worker to reach its timer.
@@ -117,6 +117,9 @@ struct Team {
     events: mpsc::Receiver<Event>,
     members: Vec<Member>,
     timeline: Timeline,
+    /// Of the rules that end the run early.
+    streaks: Streaks,
+    aborted: Option<Rule>,
 }
 
 struct Member {
@@ -190,7 +193,8 @@ impl Team {
             let thread = Some(thread.map_err(StartError::Thread)?);
             members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
         }
-        Ok(Self { events, members, timeline: Timeline::new(shards.len()) })
+        let (timeline, streaks) = (Timeline::new(shards.len()), Streaks::new(&plan.abort_on));
+        Ok(Self { events, members, timeline, streaks, aborted: None })
     }
 
     /// Waits until every worker has opened what it could, or has ended.
@@ -234,12 +238,16 @@ impl Team {
         while self.members.iter().any(|member| member.ended.is_none()) {
             let wait = next_look.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(wait) {
-                Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
+                Ok(Event::Interval { shard, interval }) => {
+                    self.page(shard, interval);
+                    self.judge(control);
+                }
                 Ok(Event::Ended { shard, record, exhausted }) => self.end(shard, record, exhausted, control),
                 Ok(Event::Opened { .. } | Event::NoRing { .. }) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => self.give_up_the_silent(control),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.look_after(control);
+                    self.judge(control);
                     next_look = Instant::now() + LOOK;
                     let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
                     observe(Progress { points: self.timeline.points(), elapsed });
@@ -257,6 +265,19 @@ impl Team {
         interval.reset(Default::default());
         // A worker that has ended takes no pages back.
         let _ = self.members[shard].pages.send(interval);
+    }
+
+    /// Ends the sending where a rule of the plan is broken; what has ended already is not aborted.
+    fn judge(&mut self, control: &Control) {
+        let now = clock::now();
+        if self.aborted.is_some() || now >= control.end() {
+            return;
+        }
+        let elapsed = Nanos(now.0.saturating_sub(control.t0().0));
+        self.aborted = self.streaks.look(self.timeline.points(), elapsed);
+        if self.aborted.is_some() {
+            control.stop();
+        }
     }
 
     fn end(&mut self, shard: usize, record: Box<ShardRecord>, exhausted: bool, control: &Control) {
@@ -325,6 +346,7 @@ impl Team {
             timeline: self.timeline.finish(),
             window: window.max(Nanos(1)),
             interrupted: control.interrupted(),
+            aborted: self.aborted,
             t0_unix,
             environment,
             driver: "io_uring",

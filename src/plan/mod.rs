@@ -3,6 +3,7 @@
 //! Pure: files, clocks and the machine's properties are arguments.
 
 pub mod error;
+pub mod limit;
 pub mod origin;
 pub mod raw;
 pub mod request;
@@ -14,6 +15,7 @@ pub mod validate;
 use bytes::Bytes;
 
 pub use error::PlanError;
+pub use limit::Rule;
 pub use origin::Origin;
 pub use raw::RawPlan;
 pub use schedule::{Arrivals, Schedule};
@@ -21,7 +23,7 @@ pub use shard::{Shard, shards};
 pub use urlset::UrlSet;
 pub use validate::validate;
 
-use crate::units::{Nanos, Rate};
+use crate::units::{Nanos, Rate, Share};
 
 /// A run, immutable: every default resolved, every limit checked. Shared read-only by all shards.
 #[derive(Debug)]
@@ -48,6 +50,10 @@ pub struct Plan {
     pub drain: Nanos,
     /// Limits on single requests.
     pub timeouts: Timeouts,
+    /// The largest share of intended requests that may end as http_error or failed for a run to count as passed.
+    pub max_error_rate: Option<Share>,
+    /// What ends the run early.
+    pub abort_on: Vec<Rule>,
     /// False closes every connection after its answer.
     pub keep_alive: bool,
     /// Start even when no connection can be opened.

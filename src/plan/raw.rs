@@ -61,6 +61,10 @@ pub struct RawPlan {
     pub read_timeout: Option<String>,
     /// `--deadline`.
     pub deadline: Option<String>,
+    /// `--max-error-rate`.
+    pub max_error_rate: Option<String>,
+    /// `--abort-on`, in order.
+    pub abort_on: Vec<String>,
     /// `--keep-alive`.
     pub keep_alive: Option<bool>,
     /// `--start-anyway`.

@@ -8,8 +8,8 @@ use super::request::{Common, is_token, parse_header};
 use super::schedule::Arrivals;
 use super::shard::Machine;
 use super::urlset::Builder;
-use super::{End, Load, Plan, Timeouts, UrlSet};
-use crate::units::{Nanos, Rate, parse_count};
+use super::{End, Load, Plan, Rule, Timeouts, UrlSet};
+use crate::units::{Nanos, Rate, Share, parse_count};
 
 /// One request a nanosecond: starts are no finer than the clock.
 const RATE_MAX: u64 = 1_000_000_000;
@@ -49,6 +49,8 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         warmup,
         drain: duration(&raw.drain, "--drain")?.unwrap_or(Nanos::from_secs(2)),
         timeouts: timeouts(raw)?,
+        max_error_rate: max_error_rate(raw)?,
+        abort_on: raw.abort_on.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
         keep_alive: raw.keep_alive.unwrap_or(true),
         start_anyway: raw.start_anyway,
         argv: raw.argv.clone(),
@@ -218,6 +220,11 @@ fn timeouts(raw: &RawPlan) -> Result<Timeouts, PlanError> {
     })
 }
 
+fn max_error_rate(raw: &RawPlan) -> Result<Option<Share>, PlanError> {
+    let share = raw.max_error_rate.as_deref().map(Share::parse).transpose();
+    share.map_err(|problem| PlanError::new("--max-error-rate", problem))
+}
+
 fn duration(text: &Option<String>, option: &str) -> Result<Option<Nanos>, PlanError> {
     text.as_deref().map(Nanos::parse).transpose().map_err(|problem| PlanError::new(option, problem))
 }
@@ -309,6 +316,8 @@ mod tests {
         refused(&RawPlan { connections: set("1M"), ..raw() }, "-c 1000000", "the limit is");
         refused(&RawPlan { requests: set("9007199254740993"), ..raw() }, "-n", "2^53");
         refused(&RawPlan { timeout: set("0s"), ..raw() }, "--timeout 0", "every request");
+        refused(&RawPlan { max_error_rate: set("1"), ..raw() }, "--max-error-rate", "write 1%");
+        refused(&RawPlan { abort_on: vec!["p99".into()], ..raw() }, "--abort-on 'p99'", "no rule");
         refused(&RawPlan { method: set("G T"), ..raw() }, "-X", "no method");
         refused(&RawPlan { method: set("CONNECT"), ..raw() }, "-X", "tunnel");
         refused(&RawPlan { once: true, warmup: set("1s"), ..raw() }, "--warmup", "--once");

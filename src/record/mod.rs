@@ -4,6 +4,7 @@ pub mod environment;
 pub mod histogram;
 pub mod merge;
 pub mod outcome;
+pub mod streaks;
 pub mod tally;
 pub mod timeline;
 
@@ -11,10 +12,11 @@ pub use environment::Environment;
 pub use histogram::Histogram;
 pub use merge::merge;
 pub use outcome::{Failure, Outcome, Stamps};
+pub use streaks::Streaks;
 pub use tally::Tally;
 pub use timeline::{Interval, Point};
 
-use crate::plan::Shard;
+use crate::plan::{Rule, Shard};
 use crate::units::Nanos;
 
 /// What one shard hands over when it ends.
@@ -49,6 +51,8 @@ pub struct RunRecord {
     pub bugs: Vec<String>,
     /// A signal ended it.
     pub interrupted: bool,
+    /// The rule of the plan that ended it early.
+    pub aborted: Option<Rule>,
     /// T0 since the Unix epoch.
     pub t0_unix: Nanos,
     /// Where it was measured.

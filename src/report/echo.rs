@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::plan::request::{HeaderEdit, is_secret_header};
 use crate::plan::{Arrivals, Load, Plan};
-use crate::units::Nanos;
+use crate::units::{Nanos, Share};
 
 /// URLs that are repeated by name; the digest covers the rest.
 const URLS_LISTED: u64 = 10;
@@ -28,6 +28,9 @@ pub(super) struct PlanEcho<'a> {
     warmup_s: f64,
     drain_s: f64,
     timeouts: Timeouts,
+    /// A part of 1.
+    max_error_rate: Option<f64>,
+    abort_on: Vec<String>,
     keep_alive: bool,
     start_anyway: bool,
     headers: Vec<HeaderEcho<'a>>,
@@ -93,6 +96,8 @@ impl<'a> PlanEcho<'a> {
                 read_s: plan.timeouts.read.map(Nanos::as_secs_f64),
                 deadline_s: plan.timeouts.deadline.map(Nanos::as_secs_f64),
             },
+            max_error_rate: plan.max_error_rate.map(Share::as_f64),
+            abort_on: plan.abort_on.iter().map(ToString::to_string).collect(),
             keep_alive: plan.keep_alive,
             start_anyway: plan.start_anyway,
             headers: plan.common.edits.iter().map(header).collect(),

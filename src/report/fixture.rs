@@ -24,6 +24,7 @@ pub(super) struct Run {
     /// The window's length.
     window: Nanos,
     pub(super) interrupted: bool,
+    pub(super) aborted: Option<crate::plan::Rule>,
 }
 
 /// What a run is asked for unless a test says otherwise: two cores, 8 connections, 2 s.
@@ -52,7 +53,7 @@ impl Run {
         });
         let shards: Vec<_> = records.collect();
         let window = plan.end.duration.unwrap_or(Nanos::from_secs(1));
-        Self { seconds: vec![BTreeMap::new(); shards.len()], plan, shards, window, interrupted: false }
+        Self { seconds: vec![BTreeMap::new(); shards.len()], plan, shards, window, interrupted: false, aborted: None }
     }
 
     /// The shard under `index`, for what is no request.
@@ -154,6 +155,7 @@ impl Run {
             timeline: timeline.finish(),
             window: self.window,
             interrupted: self.interrupted,
+            aborted: self.aborted,
             t0_unix: Nanos(1_767_225_600 * NANOS_PER_S + 123_456_789),
             environment: Environment {
                 kernel: Some("6.8.0".into()),

@@ -60,6 +60,7 @@ struct Report<'a> {
     shards: Vec<Shard<'a>>,
     warnings: Vec<Warning<'a>>,
     interrupted: bool,
+    aborted: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -272,6 +273,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         shards: record.shards.iter().zip(&summary.shards).map(|(shard, figures)| Shard::new(shard, figures)).collect(),
         warnings: summary.warnings.iter().map(|w| Warning { code: w.code(), text: &w.text }).collect(),
         interrupted: record.interrupted,
+        aborted: record.aborted.map(|rule| rule.to_string()),
     })
 }
 

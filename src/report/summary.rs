@@ -44,6 +44,8 @@ pub struct Summary<'a> {
     pub ring_flags: Vec<&'static str>,
     /// Not one request was answered below 400: the answer is no.
     pub nothing_succeeded: bool,
+    /// The share of errors is above the plan's limit: the answer is no.
+    pub too_many_errors: bool,
     /// Workers that died before the end: no answer can be given.
     pub workers_lost: u64,
     /// What makes a number doubtful, gravest first.
@@ -153,6 +155,7 @@ impl<'a> Summary<'a> {
             cpu_us_per_request: us_per(cpu, total.counts.sent),
             ring_flags: ring_flags(&record.shards),
             nothing_succeeded: total.counts.ok == 0,
+            too_many_errors: too_many_errors(plan, total),
             workers_lost: record.shards.iter().filter(|shard| shard.lost.is_some()).count() as u64,
             warnings: Vec::new(),
         };
@@ -201,6 +204,11 @@ impl ShardSummary {
 /// Instants as microseconds; exact to the nanosecond up to 104 days.
 pub fn us(time: Nanos) -> f64 {
     time.0 as f64 / 1e3
+}
+
+fn too_many_errors(plan: &Plan, total: &Tally) -> bool {
+    let counts = &total.counts;
+    plan.max_error_rate.is_some_and(|limit| limit.is_exceeded_by(counts.http_error + counts.failed, counts.intended))
 }
 
 fn us_per(time: Nanos, requests: u64) -> Option<f64> {

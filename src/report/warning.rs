@@ -27,8 +27,12 @@ pub enum Code {
     WorkerLost,
     /// A signal ended the run.
     Interrupted,
+    /// A rule of `--abort-on` ended the run.
+    Aborted,
     /// Not one request was answered below 400.
     NoSuccess,
+    /// More errors than `--max-error-rate` allows.
+    ErrorRate,
     /// Requests ended without a whole answer.
     Failures,
     /// Answers of 400 and above.
@@ -63,11 +67,13 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Bug,
         Self::WorkerLost,
         Self::Interrupted,
+        Self::Aborted,
         Self::NoSuccess,
+        Self::ErrorRate,
         Self::Failures,
         Self::HttpErrors,
         Self::Redirects,
@@ -91,7 +97,9 @@ impl Code {
             Self::Bug => "bug",
             Self::WorkerLost => "worker_lost",
             Self::Interrupted => "interrupted",
+            Self::Aborted => "aborted",
             Self::NoSuccess => "no_success",
+            Self::ErrorRate => "error_rate",
             Self::Failures => "failures",
             Self::HttpErrors => "http_errors",
             Self::Redirects => "redirects",
@@ -127,7 +135,9 @@ pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
     let mut all: Vec<_> = bugs(summary.record).chain(lost(summary.record)).collect();
     let rules = [
         interrupted,
+        aborted,
         no_success,
+        error_rate,
         failures,
         http_errors,
         redirects,
@@ -172,10 +182,30 @@ fn interrupted(summary: &Summary<'_>) -> Option<Warning> {
     })
 }
 
+fn aborted(summary: &Summary<'_>) -> Option<Warning> {
+    summary.record.aborted.map(|rule| {
+        let after = format_us(summary.window_s * 1e6);
+        Code::Aborted.because(format!(
+            "--abort-on '{rule}' ended the run after {after}; the figures cover that part alone. Find its cause, or lower the load."
+        ))
+    })
+}
+
 fn no_success(summary: &Summary<'_>) -> Option<Warning> {
     summary.nothing_succeeded.then(|| {
         Code::NoSuccess.because("not one request was answered below 400: check the URL, and that the server is up.")
     })
+}
+
+fn error_rate(summary: &Summary<'_>) -> Option<Warning> {
+    let limit = summary.plan.max_error_rate.filter(|_| summary.too_many_errors)?;
+    let counts = &summary.record.total.counts;
+    let errors = counts.http_error + counts.failed;
+    Some(Code::ErrorRate.because(format!(
+        "{errors} of {} requests ({}) failed or were answered with 400 or above, more than --max-error-rate {limit} allows.",
+        counts.intended,
+        percent(errors, counts.intended)
+    )))
 }
 
 fn failures(summary: &Summary<'_>) -> Option<Warning> {

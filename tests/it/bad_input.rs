@@ -142,6 +142,21 @@ fn a_limit_of_nothing_is_refused() {
 }
 
 #[test]
+fn a_share_of_errors_that_is_none_is_refused() {
+    for share in ["1", "101%", "-1%", "some", "", "1.00001%"] {
+        refused(&["--max-error-rate", share], &["--max-error-rate"]);
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_be_read_is_refused() {
+    refused(&["--abort-on", "errors"], &["--abort-on 'errors'", "is no rule"]);
+    refused(&["--abort-on", "errors>50"], &["--abort-on 'errors>50'", "write 50%"]);
+    refused(&["--abort-on", "p99>1s", "--abort-on", "p42>1s"], &["--abort-on 'p42>1s'", "errors, p50, p99 or max"]);
+    refused(&["--abort-on", "p99>1s for 1500ms"], &["--abort-on", "whole seconds"]);
+}
+
+#[test]
 fn no_connections_are_refused() {
     refused(&["-c", "0"], &["-c 0"]);
     refused(&["-c", "many"], &["-c"]);

@@ -26,8 +26,11 @@ fn once() -> (Plan, RunRecord) {
     let urls = (0..12).map(|n| format!("http://10.0.0.2/{n}")).collect();
     let headers =
         vec![RawHeader { text: "Accept:".into(), secret: false }, RawHeader { text: "A: b".into(), secret: true }];
-    let mut run = Run::new(&RawPlan { urls, headers, once: true, duration: None, body: Some(b"x".to_vec()), ..raw() });
+    let (max_error_rate, abort_on) = (Some("0.5%".into()), vec!["p99>1s".into()]);
+    let asked = RawPlan { urls, headers, once: true, duration: None, body: Some(b"x".to_vec()), ..raw() };
+    let mut run = Run::new(&RawPlan { max_error_rate, abort_on, ..asked });
     run.answers(12);
+    run.aborted = Some(crate::plan::Rule::parse("p99>1s").expect("a rule"));
     run.finish()
 }
 
@@ -118,6 +121,16 @@ fn numbers_agree_with_each_other() {
     assert_eq!(report["run"]["t0_unix_ns"], 1_767_225_600_123_456_789_u64);
     let last = report["intervals"].as_array().and_then(|all| all.last()).expect("intervals");
     assert_eq!((&last["drain"], &last["t_s"]), (&Value::from(true), &Value::from(4.0)), "window end + 2");
+}
+
+#[test]
+fn limits_and_the_rule_that_ended_the_run_are_told_in_full() {
+    let report = json(&once());
+    assert_eq!(report["plan"]["max_error_rate"], 0.005);
+    assert_eq!(report["plan"]["abort_on"], serde_json::json!(["p99>1s for 1s"]));
+    assert_eq!(report["aborted"], "p99>1s for 1s");
+    let report = json(&fixture::closed());
+    assert_eq!((&report["plan"]["max_error_rate"], &report["aborted"]), (&Value::Null, &Value::Null));
 }
 
 #[test]

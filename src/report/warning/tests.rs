@@ -130,6 +130,37 @@ fn a_target_on_the_same_machine_is_told() {
 }
 
 #[test]
+fn a_broken_rule_and_too_many_errors_are_named_with_their_limits() {
+    let mut run = Run::new(&RawPlan { max_error_rate: Some("1%".into()), ..raw() });
+    run.answers(988);
+    for number in 0..10 {
+        run.request(0, number * MS, 0, 100 * US, Outcome::Answered(500));
+    }
+    run.refused(0, 0, Failure::Connect);
+    run.stop_at(crate::units::Nanos::from_millis(1_500));
+    run.interrupted = false;
+    run.aborted = Some(crate::plan::Rule::parse("errors>50%").expect("a rule"));
+    check(
+        &run.finish(),
+        expect![[r#"
+        aborted: --abort-on 'errors>50% for 1s' ended the run after 1.50s; the figures cover that part alone. Find its cause, or lower the load.
+        error_rate: 11 of 999 requests (1.1 %) failed or were answered with 400 or above, more than --max-error-rate 1% allows.
+        failures: 1 of 999 requests failed (0.1 %): connect 1. Check that the server is up, its backlog, and the limits on open files (ulimit -n).
+        http_errors: 10 of 998 answers (1.0 %) were 400 or above, most often 500; they are not in ok/s. Check URL, method and headers, or the server's log.
+    "#]],
+    );
+}
+
+#[test]
+fn as_many_errors_as_are_allowed_are_no_warning() {
+    let mut run = Run::new(&RawPlan { max_error_rate: Some("1%".into()), ..raw() });
+    run.answers(990);
+    (0..10).for_each(|number| run.request(0, number * MS, 0, 100 * US, Outcome::Answered(500)));
+    let (plan, record) = run.finish();
+    assert!(!Summary::new(&plan, &record).too_many_errors);
+}
+
+#[test]
 fn shares_are_never_rounded_to_nothing_or_all() {
     assert_eq!(percent(1, 1_000_000), "< 0.1 %");
     assert_eq!(percent(999_999, 1_000_000), "> 99.9 %");
