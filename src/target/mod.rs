@@ -14,14 +14,16 @@
 //! | `/status/CODE` | that status, 200 to 599 |
 //! | `/echo` | the request's body, up to 8 MiB |
 //! | `/stats` | the counts of [`Stats`] as JSON |
-//! | `/chunked/N` | N bytes of the pattern, up to 1 GiB, chunked: four chunks or more, of at most 16 KiB; with a length for HTTP/1.0 |
-//! | `/slow/BYTES/MS` | the head at once, then 1 B to 1 MiB of the pattern, evenly over MS milliseconds, up to a minute, after `X-Recv-Ns` |
-//! | `/stall?every=DURATION&for=DURATION` | the greeting; what arrives in the last FOR (up to a minute) of every EVERY, on the clock, waits for the stall's end |
+//! | `/chunked/N` | N bytes of the pattern, up to 1 GiB, in four or more chunks of up to 16 KiB |
+//! | `/slow/BYTES/MS` | the head at once, then 1 to 1048576 bytes evenly over MS, up to a minute |
+//! | `/stall?every=DURATION&for=DURATION` | the greeting, held back in the last FOR of every EVERY |
 //! | `/reset` | none: RST |
 //! | `/truncate` | the greeting, announced as twice as long, then the end of the connection |
 //! | `/garbage` | a line that is no HTTP, then the end of the connection |
 //! | `/close` | none: the end of the connection |
 //!
+//! HTTP/1.0 knows no chunks and gets `/chunked` with a length. All times are CLOCK_MONOTONIC's and count from `X-Recv-Ns`: a
+//! stall is where that, modulo EVERY, is in the last FOR, a minute at most, and all that arrived in it is answered at its end.
 //! HEAD gets the head alone, held back by `/delay` and `/stall`, at once from `/slow`, with the end of the connection behind
 //! it from `/truncate`; `/reset`, `/garbage` and `/close` treat it like any method. In a pipelined batch what comes before a
 //! path that waits or ends the connection is sent first; what comes behind one that ends it is not answered. But for
