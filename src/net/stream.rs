@@ -5,11 +5,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::time::Duration;
 
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent as _, AsyncWriteRent as _};
 use monoio::net::TcpStream;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, recv, sockopt};
 
 /// How many bytes one discarding receive asks for at most.
 const DISCARD_BYTES: usize = 1 << 20;
@@ -97,11 +98,23 @@ impl Stream {
         }
     }
 
-    #[allow(unsafe_code, reason = "monoio's stream lends its descriptor only as a number")]
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: `self.tcp` owns the descriptor and outlives the borrow, which is tied to `self`.
-        unsafe { BorrowedFd::borrow_raw(self.tcp.as_raw_fd()) }
+        fd(&self.tcp)
     }
+}
+
+/// Makes closing `tcp` send a RST, and drop what the kernel has not sent yet (SO_LINGER of 0, socket(7)).
+///
+/// # Errors
+/// The kernel's; none is expected of a socket.
+pub fn reset_on_close(tcp: &TcpStream) -> io::Result<()> {
+    Ok(sockopt::set_socket_linger(fd(tcp), Some(Duration::ZERO))?)
+}
+
+#[allow(unsafe_code, reason = "monoio's stream lends its descriptor only as a number")]
+fn fd(tcp: &TcpStream) -> BorrowedFd<'_> {
+    // SAFETY: `tcp` owns the descriptor and outlives the borrow, which is tied to it.
+    unsafe { BorrowedFd::borrow_raw(tcp.as_raw_fd()) }
 }
 
 /// Room that a discarding receive names and the kernel never writes to; one a core is enough.

@@ -1,15 +1,15 @@
 //! Answer heads as bytes. Pure: the caller stamps the time of sending once it is known.
 
 use super::decimal;
-use super::request::Request;
+use super::request::{BodyLength, Request};
 use crate::units::Nanos;
 
 /// Everything an answer's head says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// Length of the body in bytes; not written where the status allows no body.
-    pub(super) length: u64,
+    /// How the body ends; not written where the status allows no body.
+    pub(super) body: BodyLength,
     pub(super) content_type: &'static str,
     /// When the read that completed the request's head returned.
     pub(super) received: Nanos,
@@ -44,7 +44,8 @@ pub(super) const TEXT: &str = "text/plain";
 impl Head {
     /// The head of a 200 answer of plain text.
     pub(super) fn ok(request: &Request, received: Nanos, length: u64) -> Self {
-        Self { status: 200, length, content_type: TEXT, received, connection: Connection::of(request) }
+        let body = BodyLength::Sized(length);
+        Self { status: 200, body, content_type: TEXT, received, connection: Connection::of(request) }
     }
 
     /// Appends the head and returns where in `out` the field for the time of sending begins: [`decimal::WIDTH`] spaces,
@@ -61,8 +62,13 @@ impl Head {
             out.extend_from_slice(b"\r\n");
         }
         if allows_body(self.status) {
-            out.extend_from_slice(b"Content-Length: ");
-            decimal::append(out, self.length);
+            match self.body {
+                BodyLength::Sized(length) => {
+                    out.extend_from_slice(b"Content-Length: ");
+                    decimal::append(out, length);
+                }
+                BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked"),
+            }
             out.extend_from_slice(b"\r\nContent-Type: ");
             out.extend_from_slice(self.content_type.as_bytes());
             out.extend_from_slice(b"\r\n");
@@ -129,7 +135,8 @@ mod tests {
     use super::*;
 
     fn written(status: u16, connection: Connection) -> String {
-        let head = Head { status, length: 12, content_type: TEXT, received: Nanos(1_234), connection };
+        let body = BodyLength::Sized(12);
+        let head = Head { status, body, content_type: TEXT, received: Nanos(1_234), connection };
         let mut out = b"before".to_vec();
         let at = head.append(&mut out);
         stamp(&mut out, at, Nanos(5_678));

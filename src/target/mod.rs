@@ -14,6 +14,20 @@
 //! | `/status/CODE` | that status, 200 to 599 |
 //! | `/echo` | the request's body, up to 8 MiB |
 //! | `/stats` | the counts of [`Stats`] as JSON |
+//! | `/chunked/N` | N bytes of the pattern, up to 1 GiB, in four or more chunks of up to 16 KiB |
+//! | `/slow/BYTES/MS` | the head at once, then 1 to 1048576 bytes evenly over MS, up to a minute |
+//! | `/stall?every=DURATION&for=DURATION` | the greeting, held back in the last FOR of every EVERY |
+//! | `/reset` | none: RST |
+//! | `/truncate` | the greeting, announced as twice as long, then the end of the connection |
+//! | `/garbage` | a line that is no HTTP, then the end of the connection |
+//! | `/close` | none: the end of the connection |
+//!
+//! HTTP/1.0 knows no chunks and gets `/chunked` with a length. All times are CLOCK_MONOTONIC's and count from `X-Recv-Ns`: a
+//! stall is where that, modulo EVERY, is in the last FOR, a minute at most, and all that arrived in it is answered at its end.
+//! HEAD gets the head alone, held back by `/delay` and `/stall`, at once from `/slow`, with the end of the connection behind
+//! it from `/truncate`; `/reset`, `/garbage` and `/close` treat it like any method. In a pipelined batch what comes before a
+//! path that waits or ends the connection is sent first; what comes behind one that ends it is not answered. But for
+//! `/reset`, the connection ends cleanly: input is read on for up to a second, because closing over it would be a RST.
 //!
 //! Any method will do; bodies, sized or chunked, are read and, but for `/echo`, thrown away. A head of more than 64 KiB or
 //! 128 headers, a malformed or ambiguous request, and an HTTP/1.1 request without exactly one `Host` are refused and
@@ -21,13 +35,16 @@
 //! again by [`Target::stop`].
 //!
 //! Inside: [`route`] (path to answer) and [`request`] (bytes to request) are pure; `body` takes bodies off the buffer,
-//! `answer` writes heads, `socket` gathers answers into writes, `serve` is the connection loop, `delay` the queue behind
-//! the timerfd, `thread` a thread's life, `stop` its end, `stats` the counts.
+//! `answer` writes heads, `pattern` has long bodies, `socket` gathers answers into writes, `serve` is the connection loop,
+//! `fault` what it does wrong on purpose, `delay` the queue behind the timerfd, `thread` a thread's life, `stop` its end,
+//! `stats` the counts.
 
 mod answer;
 mod body;
 mod decimal;
 mod delay;
+mod fault;
+mod pattern;
 pub mod request;
 pub mod route;
 mod serve;

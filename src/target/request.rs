@@ -37,7 +37,7 @@ pub struct Request {
     pub body: BodyLength,
 }
 
-/// How a request's body ends (RFC 9112 section 6.3).
+/// How a body ends (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
     /// After so many bytes; 0 is no body.

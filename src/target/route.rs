@@ -8,7 +8,13 @@ use crate::units::Nanos;
 /// The longest body of `/bytes/N`: 1 GiB.
 pub const BYTES_MAX: u64 = 1 << 30;
 
-/// The longest delay of `/delay/MS`: a minute.
+/// The longest body of `/chunked/N` without its coding: 1 GiB.
+pub const CHUNKED_MAX: u64 = 1 << 30;
+
+/// The longest body of `/slow/BYTES/MS`: 1 MiB.
+pub const SLOW_MAX: u64 = 1 << 20;
+
+/// The longest that `/delay/MS`, `/slow/BYTES/MS` and `/stall` hold an answer back: a minute.
 pub const DELAY_MAX: Nanos = Nanos::from_secs(60);
 
 /// One path, with its argument read and checked.
@@ -26,10 +32,50 @@ pub enum Route {
     Echo,
     /// `/stats`: the target's own counts.
     Stats,
+    /// `/chunked/N`: so many bytes of the pattern in the chunked coding.
+    Chunked(u64),
+    /// `/slow/BYTES/MS`: so many bytes of the pattern, at least 1, evenly over that time.
+    Slow(u64, Nanos),
+    /// `/stall?every=DURATION&for=DURATION`: the greeting, held back where it falls into a stall.
+    Stall(Stall),
+    /// `/reset`: a RST instead of an answer.
+    Reset,
+    /// `/truncate`: an answer that announces more than it sends.
+    Truncate,
+    /// `/garbage`: bytes that are no HTTP.
+    Garbage,
+    /// `/close`: the end of the connection instead of an answer.
+    Close,
     /// A known path whose argument is wrong; the sentence says how to write it.
     Invalid(&'static str),
     /// Any other path.
     Unknown,
+}
+
+/// When the target stands still: the last `length` of every `every`, counted from the clock's epoch, so that it is the
+/// same time for every connection, thread and process of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Above 0.
+    every: Nanos,
+    /// At most `every` and [`DELAY_MAX`].
+    length: Nanos,
+}
+
+impl Stall {
+    /// A stall of `length` at the end of every `every`; `None` where that makes no sense or holds back for too long.
+    pub fn new(every: Nanos, length: Nanos) -> Option<Self> {
+        (every > Nanos::ZERO && length <= every && length <= DELAY_MAX).then_some(Self { every, length })
+    }
+
+    /// When a request that arrived at `arrived` is answered: at once, or at the end of the stall that it fell into.
+    pub fn release(self, arrived: Nanos) -> Nanos {
+        let phase = arrived.0 % self.every.0;
+        if phase < self.every.0 - self.length.0 {
+            return arrived;
+        }
+        Nanos((arrived.0 - phase).saturating_add(self.every.0))
+    }
 }
 
 /// The paths without their arguments, for counting.
@@ -47,14 +93,42 @@ pub enum Kind {
     Echo,
     /// `/stats`
     Stats,
+    /// `/chunked/N`
+    Chunked,
+    /// `/slow/BYTES/MS`
+    Slow,
+    /// `/stall`
+    Stall,
+    /// `/reset`
+    Reset,
+    /// `/truncate`
+    Truncate,
+    /// `/garbage`
+    Garbage,
+    /// `/close`
+    Close,
     /// Unknown paths and wrong arguments.
     Other,
 }
 
 impl Kind {
     /// Every kind, in the order of its discriminant.
-    pub const ALL: [Self; 7] =
-        [Self::Hello, Self::Bytes, Self::Delay, Self::Status, Self::Echo, Self::Stats, Self::Other];
+    pub const ALL: [Self; 14] = [
+        Self::Hello,
+        Self::Bytes,
+        Self::Delay,
+        Self::Status,
+        Self::Echo,
+        Self::Stats,
+        Self::Chunked,
+        Self::Slow,
+        Self::Stall,
+        Self::Reset,
+        Self::Truncate,
+        Self::Garbage,
+        Self::Close,
+        Self::Other,
+    ];
 
     /// The path as `/stats` names it.
     pub fn path(self) -> &'static str {
@@ -65,6 +139,13 @@ impl Kind {
             Self::Status => "/status",
             Self::Echo => "/echo",
             Self::Stats => "/stats",
+            Self::Chunked => "/chunked",
+            Self::Slow => "/slow",
+            Self::Stall => "/stall",
+            Self::Reset => "/reset",
+            Self::Truncate => "/truncate",
+            Self::Garbage => "/garbage",
+            Self::Close => "/close",
             Self::Other => "other",
         }
     }
@@ -73,11 +154,21 @@ impl Kind {
 impl Route {
     /// Reads a request target: the origin form, with or without a query, or the absolute form that a proxy gets.
     pub fn parse(target: &[u8]) -> Self {
-        let path = path_of(target);
+        let (path, query) = split(target);
         match path {
             b"/" => return Self::Hello,
             b"/echo" => return Self::Echo,
             b"/stats" => return Self::Stats,
+            b"/stall" => {
+                return parse_stall(query).map_or(
+                    Self::Invalid("write /stall?every=DURATION&for=DURATION with for up to every and 60s"),
+                    Self::Stall,
+                );
+            }
+            b"/reset" => return Self::Reset,
+            b"/truncate" => return Self::Truncate,
+            b"/garbage" => return Self::Garbage,
+            b"/close" => return Self::Close,
             _ => {}
         }
         if let Some(count) = path.strip_prefix(b"/bytes/") {
@@ -97,6 +188,17 @@ impl Route {
                     Self::Status(code as u16)
                 });
         }
+        if let Some(count) = path.strip_prefix(b"/chunked/") {
+            return decimal::parse(count)
+                .filter(|&count| count <= CHUNKED_MAX)
+                .map_or(Self::Invalid("write /chunked/N with N from 0 to 1073741824"), Self::Chunked);
+        }
+        if let Some(drip) = path.strip_prefix(b"/slow/") {
+            return parse_slow(drip).map_or(
+                Self::Invalid("write /slow/BYTES/MS with BYTES from 1 to 1048576 and MS from 0 to 60000"),
+                |(bytes, over)| Self::Slow(bytes, over),
+            );
+        }
         Self::Unknown
     }
 
@@ -109,25 +211,58 @@ impl Route {
             Self::Status(_) => Kind::Status,
             Self::Echo => Kind::Echo,
             Self::Stats => Kind::Stats,
+            Self::Chunked(_) => Kind::Chunked,
+            Self::Slow(..) => Kind::Slow,
+            Self::Stall(_) => Kind::Stall,
+            Self::Reset => Kind::Reset,
+            Self::Truncate => Kind::Truncate,
+            Self::Garbage => Kind::Garbage,
+            Self::Close => Kind::Close,
             Self::Invalid(_) | Self::Unknown => Kind::Other,
         }
     }
 }
 
-/// The path of a request target, without its scheme, authority and query.
-fn path_of(target: &[u8]) -> &[u8] {
-    let path = if target.first() == Some(&b'/') {
+/// The path and the query of a request target, without its scheme and authority.
+fn split(target: &[u8]) -> (&[u8], &[u8]) {
+    let rest = if target.first() == Some(&b'/') {
         target
     } else if let Some(colon) = memchr::memmem::find(target, b"://") {
         let after = &target[colon + 3..];
         match memchr::memchr2(b'/', b'?', after) {
             Some(at) if after[at] == b'/' => &after[at..],
-            _ => b"/",
+            Some(at) => return (b"/", &after[at + 1..]),
+            None => b"/",
         }
     } else {
-        return b"";
+        return (b"", b"");
     };
-    memchr::memchr(b'?', path).map_or(path, |query| &path[..query])
+    memchr::memchr(b'?', rest).map_or((rest, b""), |at| (&rest[..at], &rest[at + 1..]))
+}
+
+/// `BYTES/MS` within their limits.
+fn parse_slow(text: &[u8]) -> Option<(u64, Nanos)> {
+    let slash = memchr::memchr(b'/', text)?;
+    let bytes = decimal::parse(&text[..slash]).filter(|bytes| (1..=SLOW_MAX).contains(bytes))?;
+    let over = parse_millis(&text[slash + 1..]).filter(|&over| over <= DELAY_MAX)?;
+    Some((bytes, over))
+}
+
+/// `every=DURATION&for=DURATION` in either order, each once, and nothing else.
+fn parse_stall(query: &[u8]) -> Option<Stall> {
+    let (mut every, mut length) = (None, None);
+    for pair in query.split(|&byte| byte == b'&') {
+        let (value, text) = match (pair.strip_prefix(b"every="), pair.strip_prefix(b"for=")) {
+            (Some(text), _) => (&mut every, text),
+            (_, Some(text)) => (&mut length, text),
+            _ => return None,
+        };
+        let parsed = Nanos::parse(std::str::from_utf8(text).ok()?).ok()?;
+        if value.replace(parsed).is_some() {
+            return None;
+        }
+    }
+    Stall::new(every?, length?)
 }
 
 /// Milliseconds with up to six decimals, exactly.
@@ -167,9 +302,26 @@ mod tests {
             ("/delay/60000", Route::Delay(DELAY_MAX)),
             ("/status/200", Route::Status(200)),
             ("/status/599", Route::Status(599)),
+            ("/chunked/0", Route::Chunked(0)),
+            ("/chunked/1073741824?x", Route::Chunked(CHUNKED_MAX)),
+            ("/slow/1/0", Route::Slow(1, Nanos::ZERO)),
+            ("/slow/1048576/60000", Route::Slow(SLOW_MAX, DELAY_MAX)),
+            ("/slow/10/0.5", Route::Slow(10, Nanos(500_000))),
+            ("/stall?every=2s&for=500ms", stall(2_000, 500)),
+            ("/stall?for=0&every=1s", stall(1_000, 0)),
+            ("http://a/stall?every=1m&for=1m", stall(60_000, 60_000)),
+            ("/stall?every=1h&for=60s", stall(3_600_000, 60_000)),
+            ("/reset", Route::Reset),
+            ("/truncate?x", Route::Truncate),
+            ("/garbage", Route::Garbage),
+            ("http://a/close", Route::Close),
             ("/nothing", Route::Unknown),
             ("/echo/", Route::Unknown),
             ("/bytes", Route::Unknown),
+            ("/reset/", Route::Unknown),
+            ("/slow", Route::Unknown),
+            ("/chunked", Route::Unknown),
+            ("http://a?every=1s&for=1s", Route::Hello),
             ("*", Route::Unknown),
             ("", Route::Unknown),
         ] {
@@ -195,9 +347,48 @@ mod tests {
             "/status/199",
             "/status/600",
             "/status/2000000",
+            "/chunked/",
+            "/chunked/1073741825",
+            "/slow/",
+            "/slow/5",
+            "/slow/0/5",
+            "/slow/1048577/5",
+            "/slow/5/",
+            "/slow/5/60000.000001",
+            "/slow/5/5/5",
+            "/stall",
+            "/stall?",
+            "/stall?every=1s",
+            "/stall?for=1s",
+            "/stall?every=1s&for=1001ms",
+            "/stall?every=1h&for=61s",
+            "/stall?every=0&for=0",
+            "/stall?every=1s&for=1s&for=1s",
+            "/stall?every=1s&for=100ms&",
+            "/stall?every=1s&for=100ms&x=1",
+            "/stall?every=1s&for=100",
+            "/stall?every=1s&for=\u{20ac}",
         ] {
             assert!(matches!(Route::parse(target.as_bytes()), Route::Invalid(_)), "{target}");
         }
+    }
+
+    fn stall(every_ms: u64, length_ms: u64) -> Route {
+        Route::Stall(Stall { every: Nanos::from_millis(every_ms), length: Nanos::from_millis(length_ms) })
+    }
+
+    #[test]
+    fn a_stall_holds_back_what_arrives_in_it_until_its_end() {
+        let stall = Stall::new(Nanos(100), Nanos(30)).expect("a stall");
+        for (arrived, released) in [(0, 0), (69, 69), (70, 100), (99, 100), (100, 100), (1_069, 1_069), (1_085, 1_100)]
+        {
+            assert_eq!(stall.release(Nanos(arrived)), Nanos(released), "{arrived}");
+        }
+        let never = Stall::new(Nanos(100), Nanos::ZERO).expect("a stall of no length");
+        assert!((0..300).all(|at| never.release(Nanos(at)) == Nanos(at)));
+        let always = Stall::new(Nanos(100), Nanos(100)).expect("a stall without a gap");
+        assert_eq!([0, 99, 100].map(|at| always.release(Nanos(at)).0), [100, 100, 200]);
+        assert!(Stall::new(Nanos(i64::MAX as u64), DELAY_MAX).is_some());
     }
 
     #[test]

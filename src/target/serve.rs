@@ -13,6 +13,7 @@ use monoio_http::h1::FramedRead;
 use super::answer::{Connection, Head, TEXT, allows_body, reason};
 use super::body::{BodyDecoder, ECHO_MAX};
 use super::delay::Delays;
+use super::fault;
 use super::request::{BodyLength, HeadDecoder, Request, RequestError};
 use super::route::Route;
 use super::socket::Socket;
@@ -23,9 +24,9 @@ use crate::units::Nanos;
 /// A connection's read buffer at first; it grows with long heads and bodies.
 const READ_BUFFER: usize = 4 * 1024;
 
-const GREETING: &[u8] = b"hello world\n";
+pub(super) const GREETING: &[u8] = b"hello world\n";
 
-/// How much, and for how long, a refused client is listened to so that it gets to read why.
+/// How much, and for how long, a client is listened to once the target has hung up, so that it gets to read why.
 const LINGER_BYTES: usize = 1 << 20;
 const LINGER: Nanos = Nanos::from_secs(1);
 
@@ -58,6 +59,9 @@ async fn requests(reader: &mut Reader<'_>, core: &Core) -> Result<(), RequestErr
             },
         };
         answer(reader.get_mut(), core, &request, received, body).await?;
+        if fault::breaks_off(request.route) {
+            return Ok(fault::break_off(reader.get_mut(), core.delays(), request.route).await?);
+        }
         if !request.keep_alive {
             break;
         }
@@ -84,7 +88,7 @@ async fn read_body(
     }
 }
 
-/// Answers one request; `body` is what the client sent where the route wants it. Faults will be arms of their own here.
+/// Answers one request; `body` is what the client sent where the route wants it.
 async fn answer(
     socket: &mut Socket<'_>,
     core: &Core,
@@ -96,12 +100,20 @@ async fn answer(
         Route::Hello => greet(socket, request, received).await,
         Route::Bytes(len) => {
             socket.push_head(&Head::ok(request, received, len));
-            if request.head_only { Ok(()) } else { socket.push_pattern(len).await }
+            if request.head_only { Ok(()) } else { socket.push_pattern(0, len).await }
         }
         Route::Delay(delay) => {
             // Earlier answers do not wait for this one.
             socket.flush().await?;
             core.delays().until(Nanos(received.0 + delay.0)).await;
+            greet(socket, request, received).await
+        }
+        Route::Stall(stall) => {
+            let release = stall.release(received);
+            if release > received {
+                socket.flush().await?;
+                core.delays().until(release).await;
+            }
             greet(socket, request, received).await
         }
         Route::Echo => {
@@ -118,6 +130,12 @@ async fn answer(
             if request.head_only { Ok(()) } else { socket.push_short(json.as_bytes()).await }
         }
         Route::Status(status) => say(socket, request, received, status, reason(status)).await,
+        Route::Chunked(len) => chunked(socket, request, received, len).await,
+        Route::Slow(bytes, over) => fault::slow(socket, core.delays(), request, received, bytes, over).await,
+        Route::Truncate => fault::truncate(socket, request, received).await,
+        Route::Garbage => fault::garbage(socket).await,
+        // What they do comes with the end of the connection.
+        Route::Reset | Route::Close => Ok(()),
         Route::Invalid(remedy) => say(socket, request, received, 400, remedy).await,
         Route::Unknown => say(socket, request, received, 404, "no such path").await,
     }
@@ -128,6 +146,20 @@ async fn answer(
 async fn greet(socket: &mut Socket<'_>, request: &Request, received: Nanos) -> io::Result<()> {
     socket.push_head(&Head::ok(request, received, GREETING.len() as u64));
     if request.head_only { Ok(()) } else { socket.push_short(GREETING).await }
+}
+
+/// The pattern in the chunked coding, which HTTP/1.0 does not have: its clients get the same bytes with a length.
+async fn chunked(socket: &mut Socket<'_>, request: &Request, received: Nanos, len: u64) -> io::Result<()> {
+    let mut head = Head::ok(request, received, len);
+    if !request.http_1_0 {
+        head.body = BodyLength::Chunked;
+    }
+    socket.push_head(&head);
+    match (request.head_only, request.http_1_0) {
+        (true, _) => Ok(()),
+        (false, true) => socket.push_pattern(0, len).await,
+        (false, false) => socket.push_chunked(len).await,
+    }
 }
 
 /// A status with a line of text: the number and `text`, where the status allows a body.
@@ -142,13 +174,19 @@ async fn say(socket: &mut Socket<'_>, request: &Request, received: Nanos, status
     if request.head_only { Ok(()) } else { socket.push_short(line.as_bytes()).await }
 }
 
-/// Tells the client why it is refused, and reads on for a while: closing over unread input would take the answer back.
+/// Tells the client why it is refused.
 async fn refuse(socket: &mut Socket<'_>, delays: &Delays, status: u16, error: &RequestError) -> io::Result<()> {
     let line = format!("{status} {error}\n");
     let received = socket.read_at();
-    let head = Head { status, length: line.len() as u64, content_type: TEXT, received, connection: Connection::Closes };
+    let body = BodyLength::Sized(line.len() as u64);
+    let head = Head { status, body, content_type: TEXT, received, connection: Connection::Closes };
     socket.push_head(&head);
     socket.push_short(line.as_bytes()).await?;
+    hang_up(socket, delays).await
+}
+
+/// Writes what waits, says that this was all, and reads on for a while: closing over unread input would be a RST.
+pub(super) async fn hang_up(socket: &mut Socket<'_>, delays: &Delays) -> io::Result<()> {
     socket.flush().await?;
     socket.end_writing().await?;
     let unread = async {

@@ -4,7 +4,6 @@
 //! the time of sending is read once for them all, just before that write.
 
 use std::io;
-use std::sync::LazyLock;
 
 use monoio::BufResult;
 use monoio::buf::{IoBuf, IoBufMut, IoVecBufMut};
@@ -12,8 +11,10 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
 
 use super::answer::{self, Head};
+use super::pattern;
 use super::stats::Counters;
 use crate::clock;
+use crate::net::stream;
 use crate::units::Nanos;
 
 /// Waiting answers are written at the latest when they have grown to this.
@@ -21,12 +22,6 @@ const WAITING_MAX: usize = 64 * 1024;
 
 /// Bodies up to this are copied behind their head; longer ones are sent from where they lie.
 const COPY_MAX: usize = 16 * 1024;
-
-/// The pattern of `/bytes/N`, whose byte i is byte i mod 64 of one line: what a client got can be checked at any offset.
-/// Sent in writes of this length.
-const PATTERN_LEN: usize = 128 * 1024;
-const LINE: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-\n";
-static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| LINE.repeat(PATTERN_LEN / LINE.len()));
 
 /// A connection's socket, its waiting answers and the instant of its last read.
 pub(super) struct Socket<'core> {
@@ -80,21 +75,33 @@ impl<'core> Socket<'core> {
         Ok(())
     }
 
-    /// Sends `len` bytes of the pattern, the first of them together with their head.
-    pub(super) async fn push_pattern(&mut self, len: u64) -> io::Result<()> {
-        let slice = |len: u64| &PATTERN[..usize::try_from(len).unwrap_or(usize::MAX).min(PATTERN_LEN)];
-        let copied = len.min(COPY_MAX as u64);
-        self.push_short(slice(copied)).await?;
-        let mut left = len - copied;
-        if left > 0 {
+    /// Sends the bytes of the pattern from `from` up to `until`, the first of them together with what waits.
+    pub(super) async fn push_pattern(&mut self, from: u64, until: u64) -> io::Result<()> {
+        let copied = (until - from).min(COPY_MAX as u64);
+        self.push_short(pattern::slice(from, copied)).await?;
+        let mut at = from + copied;
+        if at < until {
             self.flush().await?;
         }
-        while left > 0 {
-            let chunk: &'static [u8] = slice(left);
-            self.send(chunk).await?;
-            left -= chunk.len() as u64;
+        while at < until {
+            let piece = pattern::slice(at, until - at);
+            self.send(piece).await?;
+            at += piece.len() as u64;
         }
         Ok(())
+    }
+
+    /// Sends `len` bytes of the pattern in the chunked coding.
+    pub(super) async fn push_chunked(&mut self, len: u64) -> io::Result<()> {
+        let mut left = len;
+        if left >= pattern::BLOCK {
+            self.flush().await?;
+        }
+        while left >= pattern::BLOCK {
+            self.send(pattern::coded_block()).await?;
+            left -= pattern::BLOCK;
+        }
+        self.push_body(pattern::coded_end(left, pattern::chunk_len(len))).await
     }
 
     /// Writes what waits.
@@ -112,6 +119,11 @@ impl<'core> Socket<'core> {
         self.waiting.clear();
         self.counters.bytes_out.add(written? as u64);
         Ok(())
+    }
+
+    /// Makes closing send a RST; what was written and not yet sent is lost.
+    pub(super) fn reset_on_close(&self) -> io::Result<()> {
+        stream::reset_on_close(&self.stream)
     }
 
     /// Says that nothing more will be sent.

@@ -326,3 +326,6 @@ fn starting_and_stopping_leaks_no_descriptors() {
     }
     assert!(!leaked(), "{before} descriptors became {}", descriptors());
 }
+
+#[path = "fault_tests.rs"]
+mod faults;

@@ -1,5 +1,7 @@
 //! `ringload target`: what it prints, how it stops, and what it answers through the program's own client.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -53,6 +55,64 @@ fn its_paths_answer_as_documented() {
     let (_folder, body) = file(vec![b'e'; 100_000]);
     let echo = measure(&["-n", "2", "-c", "1", "-b", &format!("@{body}"), &format!("{}/echo", target.url)]);
     assert!(echo.number("bytes.in") > 200_000);
+}
+
+#[test]
+fn its_fault_paths_each_make_their_own_failure_move() {
+    let target = TargetProgram::start();
+    for (path, kind) in
+        [("/reset", "reset"), ("/truncate", "closed_early"), ("/garbage", "protocol"), ("/close", "closed_early")]
+    {
+        // POST, because a GET may be sent again on a fresh connection.
+        let url = format!("{}{path}", target.url);
+        measure(&["-n", "5", "-c", "2", "-t", "1", "-X", "POST", &url]).assert_failures(kind, 5);
+        assert_eq!(served(&target, &format!("paths.{path}")), 5, "{path}");
+    }
+}
+
+#[test]
+fn its_chunked_and_slow_bodies_are_whole_to_the_byte() {
+    for (path, body, least_us) in [
+        ("/chunked/0", 5, 0.0),
+        // Chunks of two bytes and one at the end.
+        ("/chunked/9", 4 * 7 + 6 + 5, 0.0),
+        // Eight bytes of coding around each of the 62 chunks, of which the last has 576 bytes and a byte less of it.
+        ("/chunked/1000000", 1_000_000 + 61 * 8 + 7 + 5, 0.0),
+        ("/slow/1000/30", 1_000, 30_000.0),
+        ("/slow/200001/20", 200_001, 20_000.0),
+    ] {
+        let target = TargetProgram::start();
+        let report = measure(&["-n", "6", "-c", "2", "-t", "1", &format!("{}{path}", target.url)]);
+        report.assert_ok(6);
+        let read = report.number("bytes.in");
+        assert_eq!(read, served(&target, "bytes_out"), "{path}: what came is what was sent");
+        let heads = read - 6 * body;
+        assert!(heads > 6 * 50 && heads < 6 * 200, "{path}: {heads} bytes of heads");
+        assert!(report.float("latency_us.service.min") >= least_us, "{path}");
+    }
+}
+
+#[test]
+fn its_stall_is_charged_to_all_that_arrive_in_it() {
+    let target = TargetProgram::start();
+    // Half of the time is a stall of 200 ms, and the requests come through all of two periods.
+    let url = format!("{}/stall?every=400ms&for=200ms", target.url);
+    let report = measure(&["-R", "100", "-n", "80", "-c", "40", "-t", "1", &url]);
+    report.assert_ok(80);
+    let slow = report.slower_than("response", Duration::from_millis(100));
+    assert!(slow >= 15, "{slow} of 80 requests waited for longer than half of a stall");
+}
+
+/// A number of the target's own `/stats`, asked for on a connection of its own.
+fn served(target: &TargetProgram, path: &str) -> u64 {
+    let mut stream = TcpStream::connect(target.url.trim_start_matches("http://")).expect("it listens");
+    stream.write_all(b"GET /stats HTTP/1.0\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer in text");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let stats: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let value = path.split('.').fold(&stats, |value, name| &value[name]);
+    value.as_u64().unwrap_or_else(|| panic!("no {path} in {stats}"))
 }
 
 #[test]
