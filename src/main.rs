@@ -26,8 +26,8 @@ fn run() -> Result<u8, Box<dyn Error>> {
         Command::Bench(args) => args,
         Command::Target(args) => return cli::target::run(&args, &machine),
     };
-    let session = Session::open(*args, &machine)?;
-    let plan = Arc::new(plan::validate(&session.raw, &machine)?);
+    let mut session = Session::open(*args, &machine)?;
+    let plan = Arc::new(plan::validate(&session.take_raw(), &machine)?);
     let shards = plan::shards(&plan);
     let mut observe = session.watch(&plan)?;
     let record = engine::run(&plan, &shards, &machine, &session.control, &mut observe)?;

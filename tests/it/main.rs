@@ -16,3 +16,4 @@ mod secrets;
 mod support;
 mod target;
 mod tidy;
+mod urlset;
