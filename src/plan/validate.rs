@@ -200,7 +200,7 @@ fn cores(raw: &RawPlan, machine: &Machine, part: &Part) -> Result<Vec<usize>, Pl
     let chosen = raw.cores.as_deref().map(|text| core_list(text, &allowed)).transpose()?;
     let available = chosen.as_ref().map_or(allowed.len(), Vec::len);
     let threads = match &raw.threads {
-        Some(text) => Some(threads(text, each(connections(raw)?), available)?),
+        Some(text) => Some(threads(text, connections(raw)?, part.count, available)?),
         None => None,
     };
     let quota = if chosen.is_some() { available } else { machine.quota.unwrap_or(available) };
@@ -211,7 +211,7 @@ fn cores(raw: &RawPlan, machine: &Machine, part: &Part) -> Result<Vec<usize>, Pl
     })
 }
 
-fn threads(text: &str, connections: u64, available: usize) -> Result<usize, PlanError> {
+fn threads(text: &str, connections: u32, processes: u64, available: usize) -> Result<usize, PlanError> {
     let threads: usize = text.parse().map_err(|_| {
         let problem = match Nanos::parse(text) {
             Ok(_) => "-t is threads; did you mean -d?".to_owned(),
@@ -221,8 +221,9 @@ fn threads(text: &str, connections: u64, available: usize) -> Result<usize, Plan
     })?;
     let problem = match threads {
         0 => "at least one thread is needed; leave -t out for one a core".to_owned(),
-        _ if threads as u64 > connections => {
-            format!("more threads than connections ({connections}); lower -t or raise -c")
+        _ if threads as u64 > u64::from(connections) / processes => {
+            let shared = if processes == 1 { String::new() } else { format!(" over {processes} processes") };
+            format!("more threads than connections (-c {connections}{shared}); lower -t or raise -c")
         }
         _ if threads > available => format!("more threads than the {available} allowed cores; lower -t"),
         _ => return Ok(threads),
@@ -383,7 +384,7 @@ mod tests {
         refused(&RawPlan { shard: set("1/65"), ..raw() }, "--shard 1/65", "without a connection");
         refused(&RawPlan { shard: set("1/3"), requests: set("2"), ..raw() }, "--shard 1/3", "without a request");
         let two = RawPlan { shard: set("1/2"), threads: set("2"), connections: set("3"), ..raw() };
-        refused(&two, "-t 2", "more threads than connections (1)");
+        refused(&two, "-t 2", "more threads than connections (-c 3 over 2 processes)");
         refused(&RawPlan { once: true, requests: set("5"), ..raw() }, "--once", "-n");
         refused(&RawPlan::default(), "URL", "nothing to ask for");
         let header = RawHeader { text: "nocolon".into(), secret: false };
