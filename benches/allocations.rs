@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringload::engine::{self, Control};
+use ringload::plan::raw::Input;
 use ringload::plan::{self, RawPlan};
 
 /// The system's allocator, counting.
@@ -86,6 +87,15 @@ fn main() {
     let open = |rate: &str| RawPlan { rate: Some(rate.to_owned()), duration: Some("3s".to_owned()), ..plan_for(&url) };
     compare("closed", &closed("20k"), &closed("120k"));
     compare("open", &open("2k"), &open("30k"));
+    let bodies = |requests: &str| RawPlan { input: Some(bodies(&url)), ..closed(requests) };
+    compare("bodies", &bodies("20k"), &bodies("60k"));
+}
+
+/// Lines with bodies of their own: none, small, and too large to be copied.
+fn bodies(url: &str) -> Input {
+    let line = |bytes: usize| format!("{{\"url\":\"{url}\",\"body\":\"{}\"}}\n", "AAAA".repeat(bytes / 3));
+    let content = [0, 30, 3_000, 30_000].map(line).concat().into_bytes();
+    Input { name: "targets.jsonl".to_owned(), content }
 }
 
 fn plan_for(url: &str) -> RawPlan {

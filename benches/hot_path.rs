@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringload::plan::request::Common;
-use ringload::plan::urlset::{Builder, walk};
-use ringload::plan::{Arrivals, Schedule, UrlSet};
+use ringload::plan::urlset::Builder;
+use ringload::plan::{Arrivals, Order, Schedule, UrlSet, Walk};
 use ringload::record::{Outcome, Stamps, Tally};
 use ringload::units::{Nanos, Rate};
 use ringload::wire::decode::{Decoder, Event};
@@ -48,14 +48,17 @@ fn urls(lines: u64) -> UrlSet {
 fn encoding(c: &mut Criterion) {
     let urls = urls(10_000);
     let (mut out, mut k) = (Vec::with_capacity(256), 0);
-    c.bench_function("encode/10k_lines", |b| {
-        b.iter(|| {
-            let line = walk(urls.len(), 0, 2, k);
-            k += 1;
-            encode::render(&mut out, urls.template(line), urls.target(line));
-            out.len()
+    for order in [Order::Seq, Order::Shuffle, Order::Random] {
+        let walk = Walk::new(order, urls.len(), 0, 0, 2);
+        c.bench_function(&format!("encode/10k_lines_{}", order.name()), |b| {
+            b.iter(|| {
+                let line = walk.line(&urls, k);
+                k += 1;
+                encode::render(&mut out, urls.template(line), urls.target(line), None);
+                out.len()
+            });
         });
-    });
+    }
 }
 
 fn scheduling(c: &mut Criterion) {

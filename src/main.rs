@@ -29,8 +29,8 @@ fn run() -> Result<u8, Box<dyn Error>> {
         Command::Completions(args) => return Ok(cli::pages::completions(&args)?),
         Command::Man => return Ok(cli::pages::man()?),
     };
-    let session = Session::open(*args, &machine)?;
-    let plan = Arc::new(plan::validate(&session.raw, &machine)?);
+    let mut session = Session::open(*args, &machine)?;
+    let plan = Arc::new(plan::validate(&session.take_raw(), &machine)?);
     let shards = plan::shards(&plan);
     let mut observe = session.watch(&plan)?;
     let record = engine::run(&plan, &shards, &machine, &session.control, &mut observe)?;

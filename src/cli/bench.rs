@@ -9,7 +9,7 @@ use clap::{ArgAction, ValueEnum};
 
 use super::mask;
 use crate::plan::raw::{Input, RawHeader};
-use crate::plan::{Arrivals, PlanError, RawPlan};
+use crate::plan::{Arrivals, Order, PlanError, RawPlan};
 use crate::report::{self, Format, Summary};
 
 /// Everything that can be typed after `bench`, as typed.
@@ -54,6 +54,10 @@ struct LoadArgs {
     /// The cores to use, such as 0,2-3 [default: the allowed ones]
     #[arg(long, value_name = "LIST")]
     cores: Option<String>,
+    /// Make part k of a load that N processes make together: 1/2 and 2/2. All else must be the same for each, -t too;
+    /// -c, -n and -R are of all together, and this process takes its part [default: 1/1]
+    #[arg(long, value_name = "k/N", allow_hyphen_values = true)]
+    shard: Option<String>,
     /// Load before the measured window, counted nowhere [default: 0s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     warmup: Option<String>,
@@ -68,9 +72,14 @@ struct LoadArgs {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Requests")]
 struct RequestArgs {
-    /// A file with a URL a line, each with an optional METHOD before it; # starts a comment; - is standard input
+    /// A file with a URL a line, each with an optional METHOD before it; # starts a comment; - is standard input. A
+    /// file that starts with { is JSON Lines: {"method","url","header":{"K":["v"]},"body":base64,"weight":N,"tag"}; a
+    /// line's headers and body replace those of -H and -b; tag is ignored
     #[arg(short = 'i', long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// In which order lines are asked for [default: seq; random where lines have weights]
+    #[arg(long, value_name = "HOW")]
+    order: Option<OrderArg>,
     /// Send each line once, then stop
     #[arg(long)]
     once: bool,
@@ -140,6 +149,16 @@ enum ArrivalsArg {
     Poisson,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OrderArg {
+    /// As they stand, over and over
+    Seq,
+    /// In one random order, over and over
+    Shuffle,
+    /// Each request draws a line, by weight where lines have weights
+    Random,
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum FormatArg {
     /// For people
@@ -179,6 +198,8 @@ impl Args {
         let raw = RawPlan {
             urls,
             input: request.input.as_deref().map(read_input).transpose()?,
+            order: request.order.map(Order::from),
+            shard: load.shard,
             once: request.once,
             connections: load.connections,
             threads: load.threads,
@@ -213,6 +234,16 @@ impl From<ArrivalsArg> for Arrivals {
         match arg {
             ArrivalsArg::Uniform => Self::Uniform,
             ArrivalsArg::Poisson => Self::Poisson,
+        }
+    }
+}
+
+impl From<OrderArg> for Order {
+    fn from(arg: OrderArg) -> Self {
+        match arg {
+            OrderArg::Seq => Self::Seq,
+            OrderArg::Shuffle => Self::Shuffle,
+            OrderArg::Random => Self::Random,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::target::Target;
 /// One load run, from the command line to the exit code.
 pub struct Session {
     /// What the user said.
-    pub raw: RawPlan,
+    raw: RawPlan,
     /// The run's timeline; signals end it.
     pub control: Arc<Control>,
     outputs: Outputs,
@@ -37,6 +37,11 @@ impl Session {
             outputs.note(&note);
         }
         Ok(Self { raw, control: Arc::default(), outputs, target })
+    }
+
+    /// What the user said, handed over: with millions of lines it is not kept beside the plan made of it.
+    pub fn take_raw(&mut self) -> RawPlan {
+        std::mem::take(&mut self.raw)
     }
 
     /// From now on a signal ends the sending, and a second one the program; returns what draws the progress line.

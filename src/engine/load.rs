@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::control::{Control, NEVER};
 use super::work::{Body, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
 use crate::clock;
-use crate::plan::{Load as Model, Plan, Schedule, Shard, urlset};
+use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
 use crate::record::timeline::IntervalId;
 use crate::record::{Interval, Outcome, Stamps, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
@@ -22,8 +22,9 @@ const SMALL_BODY_BYTES: usize = 16 * 1024;
 const UNSENT_GROUPS: u64 = 1 << 20;
 
 fn render_line(plan: &Plan, line: u64, out: &mut Vec<u8>) {
-    encode::render(out, plan.urls.template(line), plan.urls.target(line));
-    if let Some(body) = plan.body.as_ref().filter(|body| body.len() <= SMALL_BODY_BYTES) {
+    let own_body = plan.urls.body(line).map(<[u8]>::len);
+    encode::render(out, plan.urls.template(line), plan.urls.target(line), own_body);
+    if let Some(body) = plan.body_of(line).filter(|body| body.len() <= SMALL_BODY_BYTES) {
         out.extend_from_slice(body);
     }
 }
@@ -39,6 +40,10 @@ pub(crate) struct Load {
     turn_page: TurnPage,
     /// The one request of a plan with one line: a thousand slots send it out of the same few cache lines.
     only_request: Option<Rc<Vec<u8>>>,
+    /// Some line has a body that is too large to be copied.
+    large_bodies: bool,
+    walk: Walk,
+    warmup_walk: Walk,
     state: RefCell<State>,
 }
 
@@ -62,6 +67,12 @@ struct Stripe {
 
 impl Load {
     pub(crate) fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
+        // Another seed, so that a warm-up does not rehearse the very arrivals and draws that are measured.
+        let warmup_seed = plan.seed ^ 0x5741_524d;
+        let walk = |seed| Walk::new(plan.order, plan.urls.len(), seed, shard.index, shard.count);
+        // A shuffle is one for the whole run.
+        let warmup_walk = if plan.order == Order::Random { walk(warmup_seed) } else { walk(plan.seed) };
+        let walk = walk(plan.seed);
         let stripe = |seed: u64| Stripe {
             schedule: match plan.load {
                 Model::Closed => None,
@@ -70,8 +81,7 @@ impl Load {
             taken: 0,
         };
         let state = State {
-            // Another seed, so that a warm-up does not rehearse the very arrivals that are measured.
-            warmup: stripe(plan.seed ^ 0x5741_524d),
+            warmup: stripe(warmup_seed),
             measured: stripe(plan.seed),
             tally: Tally::default(),
             page: Box::default(),
@@ -84,7 +94,9 @@ impl Load {
             render_line(&plan, 0, &mut request);
             Rc::new(request)
         });
-        Self { plan, shard, control, turn_page, only_request, state: RefCell::new(state) }
+        let large_bodies = plan.longest_body() > SMALL_BODY_BYTES;
+        let state = RefCell::new(state);
+        Self { plan, shard, control, turn_page, only_request, large_bodies, walk, warmup_walk, state }
     }
 
     fn share(&self) -> Option<u64> {
@@ -154,8 +166,10 @@ impl Load {
     }
 
     fn ticket(&self, k: u64, intended: Nanos, warmup: bool) -> Ticket {
-        let line = urlset::walk(self.plan.urls.len(), self.shard.index, self.shard.count, k);
+        let walk = if warmup { &self.warmup_walk } else { &self.walk };
+        let line = walk.line(&self.plan.urls, k);
         let template = self.plan.urls.template(line);
+        let large = |body: &[u8]| body.len() > SMALL_BODY_BYTES;
         Ticket {
             line,
             origin: template.origin,
@@ -163,6 +177,7 @@ impl Load {
             idempotent: template.idempotent,
             intended,
             warmup,
+            large_body: self.large_bodies && self.plan.body_of(line).is_some_and(large),
         }
     }
 }
@@ -246,8 +261,8 @@ impl Source for Load {
         }
     }
 
-    fn large_body(&self) -> Option<Bytes> {
-        self.plan.body.as_ref().filter(|body| body.len() > SMALL_BODY_BYTES).cloned()
+    fn large_body(&self, ticket: &Ticket) -> Bytes {
+        self.plan.shared_body_of(ticket.line).expect("a ticket says so only where there is one")
     }
 }
 
@@ -327,8 +342,7 @@ impl Sink for Load {
 
 impl Work for Load {
     fn origin_of(&self, k: u64) -> u32 {
-        let line = urlset::walk(self.plan.urls.len(), self.shard.index, self.shard.count, k);
-        self.plan.urls.template(line).origin
+        self.plan.urls.template(self.walk.line(&self.plan.urls, k)).origin
     }
 
     fn finish(&self, abandoned: bool) -> Finished {

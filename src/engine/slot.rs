@@ -82,8 +82,15 @@ enum Fed {
 
 impl<'a, W: Source + Sink> Slot<'a, W> {
     pub(crate) fn new(core: &'a Core<W>, id: usize) -> Self {
-        let nothing =
-            Ticket { line: 0, origin: 0, head_request: false, idempotent: false, intended: Nanos::ZERO, warmup: false };
+        let nothing = Ticket {
+            line: 0,
+            origin: 0,
+            head_request: false,
+            idempotent: false,
+            intended: Nanos::ZERO,
+            warmup: false,
+            large_body: false,
+        };
         Self {
             core,
             watch: &core.watches[id],
@@ -213,7 +220,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         let count = result.map_err(|error| write_failed(&error, false))?;
         self.stamps.submitted = Some(clock::now());
         self.moved.sent += count as u64;
-        if count < self.request.len() || self.core.large_body.is_some() {
+        if count < self.request.len() || self.ticket.large_body {
             self.send_rest(connection, count).await?;
         }
         connection.decoder.start(self.ticket.head_request);
@@ -243,7 +250,10 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             written += count;
             self.moved.sent += count as u64;
         }
-        let mut rest = self.core.large_body.clone().unwrap_or_default();
+        if !self.ticket.large_body {
+            return Ok(());
+        }
+        let mut rest = self.core.work.large_body(&self.ticket);
         while !rest.is_empty() {
             let write = connection.stream.write(rest.clone());
             let (result, _) = self.watch.until(self.limit(), pin!(write)).await?;

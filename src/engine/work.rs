@@ -23,6 +23,8 @@ pub struct Ticket {
     pub intended: Nanos,
     /// Before T0: made, and not counted.
     pub warmup: bool,
+    /// More goes out after [`Source::render`]'s bytes.
+    pub large_body: bool,
 }
 
 /// What a free slot is to do.
@@ -60,8 +62,9 @@ pub trait Source {
     /// shared by all slots that ask for the same.
     fn render(&self, ticket: &Ticket, request: &mut Rc<Vec<u8>>);
 
-    /// The body that goes out after [`Source::render`]'s bytes, where it is too large to copy for each request.
-    fn large_body(&self) -> Option<bytes::Bytes>;
+    /// The body of a ticket with a large one, which goes out after [`Source::render`]'s bytes instead of being copied
+    /// for each request.
+    fn large_body(&self, ticket: &Ticket) -> bytes::Bytes;
 }
 
 /// What is to become of an answer's body.

@@ -6,8 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
-use bytes::Bytes;
-
 use super::control::{Control, NEVER, Pulse};
 use super::load::{Load, TurnPage};
 use super::pacer::{self, Idle};
@@ -64,8 +62,6 @@ pub(crate) struct Core<W> {
     pub(crate) watches: Vec<Watch>,
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) body_buffer: RefCell<Vec<u8>>,
-    /// What goes out after a request's own bytes.
-    pub(crate) large_body: Option<Bytes>,
     busy: Cell<usize>,
     free_at: Cell<Nanos>,
     alive: Cell<usize>,
@@ -74,7 +70,6 @@ pub(crate) struct Core<W> {
 impl<W: Source + Sink> Core<W> {
     pub(crate) fn new(plan: Arc<Plan>, shard: &Shard, addresses: Arc<Vec<Vec<SocketAddr>>>, work: W) -> Self {
         let slots = shard.connections as usize;
-        let large_body = work.large_body();
         let pool = Pool::new(addresses, plan.timeouts.connect, shard.connections, shard.index as usize);
         Self {
             plan,
@@ -84,7 +79,6 @@ impl<W: Source + Sink> Core<W> {
             watches: (0..slots).map(|_| Watch::default()).collect(),
             scratch: RefCell::default(),
             body_buffer: RefCell::default(),
-            large_body,
             busy: Cell::new(0),
             free_at: Cell::new(Nanos::ZERO),
             alive: Cell::new(0),
@@ -143,7 +137,7 @@ pub(crate) fn run(assignment: Assignment) {
 /// A worker's whole life, whatever its work.
 fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Shard, Arc<Control>, TurnPage) -> W) {
     let Assignment { plan, shard, addresses, control, pulse, events, go, pages } = assignment;
-    let index = shard.index as usize;
+    let index = shard.place;
     pulse.enter();
     core_affinity::set_for_current(core_affinity::CoreId { id: shard.cpu });
     // A read, a write, a cancellation and a close can be queued for each connection.
@@ -233,6 +227,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::engine::work::{Due, Moved, Next, Ticket};
     use crate::engine::{Progress, Team, machine};
@@ -266,8 +262,8 @@ mod tests {
             self.load.render(ticket, request);
         }
 
-        fn large_body(&self) -> Option<Bytes> {
-            self.load.large_body()
+        fn large_body(&self, ticket: &Ticket) -> Bytes {
+            self.load.large_body(ticket)
         }
     }
 

@@ -2,8 +2,11 @@
 //!
 //! Pure: files, clocks and the machine's properties are arguments.
 
+pub mod alias;
 pub mod error;
+mod jsonlines;
 pub mod limit;
+pub mod order;
 pub mod origin;
 pub mod raw;
 pub mod request;
@@ -16,6 +19,7 @@ use bytes::Bytes;
 
 pub use error::PlanError;
 pub use limit::Rule;
+pub use order::{Order, Walk};
 pub use origin::Origin;
 pub use raw::RawPlan;
 pub use schedule::{Arrivals, Schedule};
@@ -32,13 +36,17 @@ pub struct Plan {
     pub urls: UrlSet,
     /// `-H` and what else all templates share; for the report.
     pub common: request::Common,
-    /// Sent with every request.
+    /// In which order lines are asked for.
+    pub order: Order,
+    /// Sent with every request whose line has no body of its own.
     pub body: Option<Bytes>,
     /// When requests start.
     pub load: Load,
     /// When sending stops.
     pub end: End,
-    /// Open connections in total, 1 or more; never above [`End::requests`].
+    /// This process's part of a load that several processes make together.
+    pub part: Part,
+    /// Open connections of this process, 1 or more; never above [`End::requests`].
     pub connections: u32,
     /// The CPU of each shard; its length is the number of shards, at most `connections`.
     pub cores: Vec<usize>,
@@ -78,14 +86,27 @@ pub enum Load {
     },
 }
 
+/// Which part of a load this process makes (`--shard`). What is counted here is of all processes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// 0 to `count - 1`.
+    pub index: u64,
+    /// Number of processes, 1 or more.
+    pub count: u64,
+    /// Open connections of all.
+    pub connections: u32,
+    /// Requests of all, where their number is limited.
+    pub requests: Option<u64>,
+}
+
 /// When sending stops: whichever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
     /// Length of the measured window.
     pub duration: Option<Nanos>,
-    /// Number of requests, 1 to 2^53.
+    /// Number of requests of this process, 1 to 2^53.
     pub requests: Option<u64>,
-    /// Each line of the URL set exactly once: `requests` is their number.
+    /// Each line of the URL set exactly once, by one of the processes: `requests` is this one's part of their number.
     pub once: bool,
 }
 
@@ -100,6 +121,23 @@ pub struct Timeouts {
     pub read: Option<Nanos>,
     /// From the intended start, queued or in flight.
     pub deadline: Option<Nanos>,
+}
+
+impl Plan {
+    /// The body that goes out with `line`: its own, or else the plan's.
+    pub fn body_of(&self, line: u64) -> Option<&[u8]> {
+        self.urls.body(line).or(self.body.as_deref())
+    }
+
+    /// The same, sharing its bytes instead of borrowing them; allocates nothing.
+    pub fn shared_body_of(&self, line: u64) -> Option<Bytes> {
+        self.urls.shared_body(line).or_else(|| self.body.clone())
+    }
+
+    /// The length of the longest body.
+    pub fn longest_body(&self) -> usize {
+        self.urls.bodies().chain(self.body.as_deref()).map(<[u8]>::len).max().unwrap_or(0)
+    }
 }
 
 impl Load {

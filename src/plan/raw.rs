@@ -25,6 +25,10 @@ pub struct RawPlan {
     pub urls: Vec<String>,
     /// `-i`.
     pub input: Option<Input>,
+    /// `--order`.
+    pub order: Option<super::Order>,
+    /// `--shard`.
+    pub shard: Option<String>,
     /// `--once`.
     pub once: bool,
     /// `-c`.

@@ -29,7 +29,17 @@ pub enum HeaderEdit {
     Remove(String),
 }
 
-/// A request but for its target: shared by all lines of one site and method.
+impl HeaderEdit {
+    /// Which header it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set(header) => &header.name,
+            Self::Remove(name) => name,
+        }
+    }
+}
+
+/// A request but for its target and the bytes of its body: shared by all lines of one site, method and headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     /// Index into the plan's origins.
@@ -38,8 +48,22 @@ pub struct Template {
     pub method: String,
     /// Rendered header lines, each with its CRLF, without the empty line that ends the head.
     pub header_lines: String,
+    /// Where in `header_lines` the length of a line's own body goes; `None` where the lines have none of their own, or
+    /// say its length themselves.
+    pub length_at: Option<usize>,
+    /// What the lines' own headers are, secret values as `***`; for the digest.
+    pub own: String,
     /// RFC 9110 section 9.2.2: may be sent again after a dead connection.
     pub idempotent: bool,
+}
+
+/// What a line asks for besides site, target and method.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own<'a> {
+    /// They replace headers of the same name, defaults or from `-H`.
+    pub edits: &'a [HeaderEdit],
+    /// It has a body of its own, instead of the plan's.
+    pub body: bool,
 }
 
 /// What all templates of a plan have in common.
@@ -54,21 +78,74 @@ pub struct Common {
 }
 
 impl Template {
-    /// The template of `method` for `site`, whose origin has the index `origin`.
-    pub fn new(common: &Common, origin: u32, site: &Site, method: &str) -> Self {
+    /// The template of `method` for `site`, whose origin has the index `origin`, for lines that ask for `own`.
+    pub fn new(common: &Common, origin: u32, site: &Site, method: &str, own: Own<'_>) -> Self {
         let mut header_lines = String::new();
-        for header in headers(common, site, method) {
-            // Writing to a string cannot fail.
-            let _ = write!(header_lines, "{}: {}\r\n", header.name, header.value);
+        let mut length_at = None;
+        for line in lines(common, site, method, own) {
+            match line {
+                // Writing to a string cannot fail.
+                Line::Header(header) => {
+                    let _ = write!(header_lines, "{}: {}\r\n", header.name, header.value);
+                }
+                Line::OwnLength => length_at = Some(header_lines.len()),
+            }
         }
         let idempotent = matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE");
-        Self { origin, method: method.to_owned(), header_lines, idempotent }
+        Self { origin, method: method.to_owned(), header_lines, length_at, own: shown(own.edits), idempotent }
     }
 }
 
-/// The headers of a request in the order in which they are sent: defaults that nobody replaced, then those typed.
-pub fn headers(common: &Common, site: &Site, method: &str) -> Vec<Header> {
-    let plain = |name: &str, value: String| Header { name: name.to_owned(), value, secret: false };
+/// The headers as text, a line each, without the values of secret ones.
+fn shown(edits: &[HeaderEdit]) -> String {
+    let mut out = String::new();
+    for edit in edits {
+        let _ = match edit {
+            HeaderEdit::Remove(name) => writeln!(out, "{name}"),
+            HeaderEdit::Set(header) if header.secret || is_secret_header(&header.name) => {
+                writeln!(out, "{}: ***", header.name)
+            }
+            HeaderEdit::Set(header) => writeln!(out, "{}: {}", header.name, header.value),
+        };
+    }
+    out
+}
+
+/// A line of a request's head.
+enum Line {
+    Header(Header),
+    /// Content-Length, known when the request is rendered.
+    OwnLength,
+}
+
+impl Line {
+    fn name(&self) -> &str {
+        match self {
+            Self::Header(header) => &header.name,
+            Self::OwnLength => "Content-Length",
+        }
+    }
+}
+
+/// The headers of a request in the order in which they are sent: defaults that nobody replaced, those of `-H` that the
+/// line did not replace, then the line's own.
+fn lines(common: &Common, site: &Site, method: &str, own: Own<'_>) -> Vec<Line> {
+    let edits = || common.edits.iter().filter(|edit| !replaces(own.edits, edit.name())).chain(own.edits);
+    let mut all = defaults(common, site, method, own);
+    all.retain(|line| !edits().any(|edit| edit.name().eq_ignore_ascii_case(line.name())));
+    all.extend(edits().filter_map(|edit| match edit {
+        HeaderEdit::Set(header) => Some(Line::Header(header.clone())),
+        HeaderEdit::Remove(_) => None,
+    }));
+    all
+}
+
+fn replaces(edits: &[HeaderEdit], name: &str) -> bool {
+    edits.iter().any(|edit| edit.name().eq_ignore_ascii_case(name))
+}
+
+fn defaults(common: &Common, site: &Site, method: &str, own: Own<'_>) -> Vec<Line> {
+    let plain = |name: &str, value: String| Line::Header(Header { name: name.to_owned(), value, secret: false });
     let mut all = vec![
         plain("Host", site.origin.authority()),
         plain("User-Agent", concat!("ringload/", env!("CARGO_PKG_VERSION")).to_owned()),
@@ -77,9 +154,10 @@ pub fn headers(common: &Common, site: &Site, method: &str) -> Vec<Header> {
     if let Some(userinfo) = &site.userinfo {
         let credentials = if userinfo.contains(':') { userinfo.clone() } else { format!("{userinfo}:") };
         let value = format!("Basic {}", BASE64_STANDARD.encode(credentials));
-        all.push(Header { name: "Authorization".to_owned(), value, secret: true });
+        all.push(Line::Header(Header { name: "Authorization".to_owned(), value, secret: true }));
     }
     match common.body_bytes {
+        _ if own.body => all.push(Line::OwnLength),
         Some(bytes) => all.push(plain("Content-Length", bytes.to_string())),
         None if matches!(method, "POST" | "PUT" | "PATCH") => all.push(plain("Content-Length", "0".to_owned())),
         None => {}
@@ -87,17 +165,6 @@ pub fn headers(common: &Common, site: &Site, method: &str) -> Vec<Header> {
     if !common.keep_alive {
         all.push(plain("Connection", "close".to_owned()));
     }
-    let edited = |default: &Header| {
-        common.edits.iter().any(|edit| match edit {
-            HeaderEdit::Set(header) => header.name.eq_ignore_ascii_case(&default.name),
-            HeaderEdit::Remove(name) => name.eq_ignore_ascii_case(&default.name),
-        })
-    };
-    all.retain(|header| !edited(header));
-    all.extend(common.edits.iter().filter_map(|edit| match edit {
-        HeaderEdit::Set(header) => Some(header.clone()),
-        HeaderEdit::Remove(_) => None,
-    }));
     all
 }
 
@@ -130,6 +197,33 @@ pub fn parse_header(text: &str, secret: bool) -> Result<HeaderEdit, String> {
     })
 }
 
+/// A header that an input line names, sent with this value, or not at all; the checks of [`parse_header`].
+///
+/// # Errors
+/// What is wrong, without the value.
+pub fn header(name: &str, value: Option<&str>) -> Result<HeaderEdit, String> {
+    if !is_token(name) {
+        return Err("a key of header is no header name; use letters, digits and -".into());
+    }
+    let edit = parse_header(&format!("{name}: {}", value.unwrap_or_default()), false)?;
+    Ok(match (edit, value) {
+        (HeaderEdit::Remove(name), Some(_)) => HeaderEdit::Set(Header { name, value: String::new(), secret: false }),
+        (edit, _) => edit,
+    })
+}
+
+/// What is wrong with `method`, where it is none that a load can use.
+///
+/// # Errors
+/// That, and the remedy.
+pub fn check_method(method: &str) -> Result<(), String> {
+    match method {
+        "CONNECT" => Err("CONNECT asks for a tunnel, which a load cannot use; choose another method".into()),
+        _ if is_token(method) => Ok(()),
+        _ => Err(format!("{method:?} is no method; write METHOD URL or a URL alone")),
+    }
+}
+
 /// Whether `text` is a token: a method or a header name (RFC 9110 section 5.6.2).
 pub fn is_token(text: impl AsRef<[u8]>) -> bool {
     let text = text.as_ref();
@@ -154,7 +248,7 @@ mod tests {
         let edits = edits.iter().map(|text| parse_header(text, false).expect(text)).collect();
         let common = Common { edits, body_bytes, keep_alive };
         let site = parse_site("http://host:8080").expect("a site");
-        let template = Template::new(&common, 0, &site, method);
+        let template = Template::new(&common, 0, &site, method, Own::default());
         expect.assert_eq(&template.header_lines.replace("\r\n", "\n").replace(env!("CARGO_PKG_VERSION"), "VERSION"));
     }
 
@@ -221,9 +315,25 @@ mod tests {
     fn userinfo_becomes_basic_credentials() {
         let site = parse_site("http://me:pw@host").expect("a site");
         let common = Common { keep_alive: true, ..Common::default() };
-        let header =
-            headers(&common, &site, "GET").into_iter().find(|h| h.name == "Authorization").expect("credentials");
-        assert_eq!((header.value.as_str(), header.secret), ("Basic bWU6cHc=", true));
+        let template = Template::new(&common, 0, &site, "GET", Own::default());
+        assert!(template.header_lines.contains("Authorization: Basic bWU6cHc=\r\n"));
+    }
+
+    #[test]
+    fn a_line_s_own_headers_replace_those_of_all_and_its_length_has_a_place() {
+        let edits = ["X-A: all", "X-B: all"].map(|text| parse_header(text, false).expect(text)).to_vec();
+        let common = Common { edits, body_bytes: Some(5), keep_alive: true };
+        let site = parse_site("http://host").expect("a site");
+        let own = [("x-a", Some("own")), ("Accept", None), ("Cookie", Some("hush"))]
+            .map(|(name, value)| header(name, value).expect(name));
+        let template = Template::new(&common, 0, &site, "POST", Own { edits: &own, body: true });
+        let (before, after) = template.header_lines.split_at(template.length_at.expect("a place"));
+        assert!(before.starts_with("Host: host\r\nUser-Agent: ") && before.ends_with("\r\n"));
+        assert_eq!(after, "X-B: all\r\nx-a: own\r\nCookie: hush\r\n");
+        assert_eq!(template.own, "x-a: own\nAccept\nCookie: ***\n");
+        let said = [header("content-length", Some("9")).expect("a header")];
+        let template = Template::new(&common, 0, &site, "POST", Own { edits: &said, body: true });
+        assert_eq!(template.length_at, None, "said by the line itself");
     }
 
     #[test]

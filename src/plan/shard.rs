@@ -5,9 +5,11 @@ use super::Plan;
 /// One core's part of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// 0 to `count - 1`.
+    /// 0 to `count - 1`, over the cores of all processes.
     pub index: u64,
-    /// Number of shards, at least 1.
+    /// Its place among the shards of this process, from 0.
+    pub place: usize,
+    /// Number of shards of all processes, at least 1.
     pub count: u64,
     /// The CPU that its thread is pinned to.
     pub cpu: usize,
@@ -18,18 +20,23 @@ pub struct Shard {
 }
 
 /// Deals the plan to its cores. Connections and requests sum to the plan's, exactly.
+///
+/// Process p of N takes the numbers p, p+N, …, and deals them to its cores in turn, so that core j of C has stripe
+/// p + jN of NC: what N processes of C cores do is what one of NC cores would.
 pub fn shards(plan: &Plan) -> Vec<Shard> {
     let count = plan.cores.len() as u64;
+    let of = plan.part;
     let shards: Vec<_> = plan
         .cores
         .iter()
         .zip(0..count)
-        .map(|(&cpu, index)| Shard {
-            index,
-            count,
+        .map(|(&cpu, place)| Shard {
+            index: of.index + place * of.count,
+            place: place as usize,
+            count: count * of.count,
             cpu,
-            connections: part(u64::from(plan.connections), index, count) as u32,
-            requests: plan.end.requests.map(|requests| part(requests, index, count)),
+            connections: part(u64::from(plan.connections), place, count) as u32,
+            requests: plan.end.requests.map(|requests| part(requests, place, count)),
         })
         .collect();
     assert!(shards.iter().all(|shard| shard.connections > 0), "more shards than connections");
@@ -38,7 +45,7 @@ pub fn shards(plan: &Plan) -> Vec<Shard> {
 }
 
 /// `total / count`, and one more for the first `total % count` indexes: how many of 0..total are ≡ index (mod count).
-fn part(total: u64, index: u64, count: u64) -> u64 {
+pub(super) fn part(total: u64, index: u64, count: u64) -> u64 {
     total / count + u64::from(index < total % count)
 }
 
@@ -86,6 +93,69 @@ mod tests {
                 let parts: Vec<_> = (0..count).map(|index| part(total, index, count)).collect();
                 assert_eq!(parts.iter().sum::<u64>(), total);
                 assert!(parts.iter().max().unwrap() - parts.iter().min().unwrap() <= 1);
+            }
+        }
+    }
+
+    /// The shards of process `index` of `count`, of `threads` cores each.
+    fn process(index: usize, count: usize, threads: usize, connections: u32, requests: u64) -> Vec<Shard> {
+        let cpus = (0..threads).map(|id| Cpu { id, core: id }).collect();
+        let raw = crate::plan::RawPlan {
+            urls: vec!["http://a/".into()],
+            shard: Some(format!("{}/{count}", index + 1)),
+            threads: Some(threads.to_string()),
+            connections: Some(connections.to_string()),
+            requests: Some(requests.to_string()),
+            ..crate::plan::RawPlan::default()
+        };
+        shards(&crate::plan::validate(&raw, &Machine { cpus, quota: None }).expect("a plan"))
+    }
+
+    #[test]
+    fn processes_together_have_the_shards_of_one() {
+        for (count, threads) in [(1, 7), (2, 1), (2, 3), (3, 1), (3, 2), (7, 1), (7, 2)] {
+            for requests in [50, 51, 99, 1_000] {
+                let key = |shard: &Shard| (shard.index, shard.count, shard.connections, shard.requests);
+                let of_processes = (0..count).flat_map(|index| process(index, count, threads, 47, requests));
+                let mut several: Vec<_> = of_processes.map(|shard| key(&shard)).collect();
+                several.sort_unstable();
+                let one: Vec<_> = process(0, 1, count * threads, 47, requests).iter().map(key).collect();
+                assert_eq!(several, one, "{count} processes of {threads} cores");
+            }
+        }
+    }
+
+    #[test]
+    fn processes_together_intend_what_one_does() {
+        use crate::plan::{Arrivals, Order, Schedule, Walk};
+        use crate::units::Rate;
+        let common = crate::plan::request::Common { keep_alive: true, ..Default::default() };
+        let mut builder = crate::plan::urlset::Builder::new(&common, "GET");
+        (0..101).for_each(|line| builder.push(None, &format!("http://a/{line}")).expect("a URL"));
+        let urls = builder.finish();
+        let requests = |shard: &Shard, order, arrivals| {
+            let walk = Walk::new(order, urls.len(), 9, shard.index, shard.count);
+            let mut schedule = Schedule::new(Rate { num: 997, den: 3 }, arrivals, 9, shard.index, shard.count);
+            let of = |k: u64| {
+                let at = schedule.peek();
+                schedule.take();
+                (shard.index + k * shard.count, walk.line(&urls, k), at)
+            };
+            (0..shard.requests.expect("a number")).map(of).collect::<Vec<_>>()
+        };
+        for order in [Order::Seq, Order::Shuffle, Order::Random] {
+            for arrivals in [Arrivals::Uniform, Arrivals::Poisson] {
+                for (count, threads) in [(1, 1), (2, 1), (1, 3), (3, 1), (7, 1), (2, 3), (3, 2)] {
+                    let of_processes = (0..count).flat_map(|index| process(index, count, threads, 60, 1_003));
+                    let mut several: Vec<_> =
+                        of_processes.flat_map(|shard| requests(&shard, order, arrivals)).collect();
+                    several.sort_unstable();
+                    let one = process(0, 1, count * threads, 60, 1_003);
+                    let mut one: Vec<_> = one.iter().flat_map(|shard| requests(shard, order, arrivals)).collect();
+                    one.sort_unstable();
+                    assert!(several == one, "{order:?} {arrivals:?}: {count} processes of {threads} cores");
+                    assert!(one.iter().map(|request| request.0).eq(0..1_003), "each number once");
+                }
             }
         }
     }

@@ -1,15 +1,27 @@
-//! The URL set: lines of text turned into compact entries, and the order in which a shard walks them.
+//! The URL set: lines of text turned into compact entries.
 //!
-//! An entry is 16 bytes beside the text of its target; what lines of one site and method share is one [`Template`].
+//! An entry is 16 bytes beside the text of its target; what lines of one site, method and headers share is one
+//! [`Template`], and equal bodies are one. Lines with bodies of their own cost 4 bytes more, weights 8.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
+use bytes::Bytes;
+
+use super::alias::AliasTable;
 use super::error::PlanError;
+use super::jsonlines;
 use super::origin::{Origin, Site, parse_site, push_target, split};
-use super::request::{Common, Template, is_token};
+use super::request::{Common, HeaderEdit, Own, Template, check_method};
 
 /// The longest input line that is read; a longer one is no URL that a server would take.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+/// The longest line of JSON, which may hold a body.
+const JSON_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Indexes of lines are 32 bits wide.
+const LINES_MAX: usize = u32::MAX as usize - 1;
+/// In [`UrlSet::body_of`]: the line has no body of its own.
+const NO_BODY: u32 = u32::MAX;
 
 /// All requests that a run can send, by line number from 0.
 #[derive(Debug, Default)]
@@ -19,6 +31,12 @@ pub struct UrlSet {
     entries: Vec<Entry>,
     templates: Vec<Template>,
     origins: Vec<Origin>,
+    /// Bodies, back to back; equal ones are there once.
+    body_bytes: Bytes,
+    bodies: Vec<Span>,
+    /// Which body each line has; empty where no line has one of its own.
+    body_of: Vec<u32>,
+    weights: Option<AliasTable>,
 }
 
 /// One line; `start + len <= text.len()`.
@@ -27,6 +45,13 @@ struct Entry {
     start: u64,
     len: u32,
     template: u32,
+}
+
+/// Where a body stands.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u64,
+    len: u32,
 }
 
 impl UrlSet {
@@ -46,9 +71,35 @@ impl UrlSet {
         &self.text[entry.start as usize..][..entry.len as usize]
     }
 
-    /// Everything else of the request of `line`.
+    /// Everything else of the request of `line`, but its body.
     pub fn template(&self, line: u64) -> &Template {
         &self.templates[self.entries[line as usize].template as usize]
+    }
+
+    /// The body that `line` has for itself.
+    pub fn body(&self, line: u64) -> Option<&[u8]> {
+        self.body_index(line).map(|index| &self.body_bytes[self.bodies[index].range()])
+    }
+
+    /// The same, sharing its bytes instead of borrowing them; allocates nothing.
+    pub fn shared_body(&self, line: u64) -> Option<Bytes> {
+        self.body_index(line).map(|index| self.body_bytes.slice(self.bodies[index].range()))
+    }
+
+    /// Which of [`UrlSet::bodies`] the line has for itself.
+    pub fn body_index(&self, line: u64) -> Option<usize> {
+        let index = *self.body_of.get(line as usize)?;
+        (index != NO_BODY).then_some(index as usize)
+    }
+
+    /// All bodies that lines have for themselves, each once.
+    pub fn bodies(&self) -> impl Iterator<Item = &[u8]> {
+        self.bodies.iter().map(|span| &self.body_bytes[span.range()])
+    }
+
+    /// How often each line is to be drawn, where lines say so.
+    pub fn weights(&self) -> Option<&AliasTable> {
+        self.weights.as_ref()
     }
 
     /// All templates, in the order in which they first appear.
@@ -66,6 +117,22 @@ impl UrlSet {
         let origin = &self.origins[self.template(line).origin as usize];
         format!("{origin}{}", self.target(line))
     }
+
+    /// Bytes of memory that the set takes, text and bodies included.
+    pub fn memory(&self) -> usize {
+        self.text.capacity()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.body_bytes.len()
+            + self.bodies.capacity() * size_of::<Span>()
+            + self.body_of.capacity() * size_of::<u32>()
+            + self.weights.as_ref().map_or(0, |table| table.bytes().len() * 8)
+    }
+}
+
+impl Span {
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
+    }
 }
 
 /// Builds a [`UrlSet`] line by line.
@@ -73,15 +140,33 @@ pub struct Builder<'a> {
     set: UrlSet,
     common: &'a Common,
     method: &'a str,
-    /// By the text before the path, then by method; both as typed.
-    sites: HashMap<String, Vec<(String, u32)>>,
+    /// By the text before the path, method and own headers, as typed: see [`Builder::template`].
+    templates: HashMap<String, u32>,
+    key: String,
     origins: HashMap<Origin, u32>,
+    body_bytes: Vec<u8>,
+    /// By hash of the content; of two bodies that share a hash only the later one is found again.
+    bodies: HashMap<u64, u32>,
+    hasher: RandomState,
+    /// Of all lines, once one has a weight.
+    weights: Vec<u32>,
 }
 
 impl<'a> Builder<'a> {
     /// A builder whose lines use `method` where they name none.
     pub fn new(common: &'a Common, method: &'a str) -> Self {
-        Self { set: UrlSet::default(), common, method, sites: HashMap::new(), origins: HashMap::new() }
+        Self {
+            set: UrlSet::default(),
+            common,
+            method,
+            templates: HashMap::new(),
+            key: String::new(),
+            origins: HashMap::new(),
+            body_bytes: Vec::new(),
+            bodies: HashMap::new(),
+            hasher: RandomState::new(),
+            weights: Vec::new(),
+        }
     }
 
     /// Adds one URL.
@@ -89,8 +174,15 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// What is wrong with it and the remedy.
     pub fn push(&mut self, method: Option<&str>, url: &str) -> Result<(), String> {
+        self.push_own(method, url, Own::default())
+    }
+
+    fn push_own(&mut self, method: Option<&str>, url: &str, own: Own<'_>) -> Result<(), String> {
+        if self.set.entries.len() >= LINES_MAX {
+            return Err(format!("one URL too many; the limit is {LINES_MAX}"));
+        }
         let (site, rest) = split(url)?;
-        let template = self.template(site, method.unwrap_or(self.method))?;
+        let template = self.template(site, method.unwrap_or(self.method), own)?;
         let start = self.set.text.len();
         push_target(&mut self.set.text, rest);
         let len = (self.set.text.len() - start) as u32;
@@ -99,13 +191,18 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds the lines of an input file: a URL each, with an optional METHOD before it; blank lines and `#` comments are
-    /// skipped, CRLF and a byte order mark accepted.
+    /// skipped, CRLF and a byte order mark accepted. A file whose first character is `{` is JSON Lines.
     ///
     /// # Errors
     /// The first line that is no URL, by number from 1; a file without a URL; a binary one.
     pub fn push_file(&mut self, name: &str, content: &[u8]) -> Result<(), PlanError> {
         let before = self.set.entries.len();
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+        let json = content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        let push_line = if json { Self::push_json } else { Self::push_line };
+        // In one piece, or growing would need as much again for a moment.
+        self.set.text.reserve(content.len());
+        self.set.entries.reserve(memchr::memchr_iter(b'\n', content).count() + 1);
         let mut rest = content;
         let mut number = 0u64;
         while !rest.is_empty() {
@@ -113,7 +210,7 @@ impl<'a> Builder<'a> {
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
             rest = rest.get(end + 1..).unwrap_or_default();
             number += 1;
-            self.push_line(line).map_err(|problem| PlanError::new(format!("{name} line {number}"), problem))?;
+            push_line(self, line).map_err(|problem| PlanError::new(format!("{name} line {number}"), problem))?;
         }
         if self.set.entries.len() == before {
             return Err(PlanError::new(name, "holds no URL; write one a line, e.g. http://127.0.0.1:8080/"));
@@ -122,36 +219,94 @@ impl<'a> Builder<'a> {
     }
 
     /// The finished set.
-    pub fn finish(self) -> UrlSet {
+    pub fn finish(mut self) -> UrlSet {
+        let lines = self.set.entries.len();
+        if !self.weights.is_empty() {
+            self.weights.resize(lines, 1);
+            self.set.weights = Some(AliasTable::new(&self.weights));
+        }
+        if !self.set.bodies.is_empty() {
+            self.set.body_of.resize(lines, NO_BODY);
+        }
+        self.set.body_bytes = Bytes::from(self.body_bytes);
+        self.set.text.shrink_to_fit();
+        self.set.entries.shrink_to_fit();
+        self.set.bodies.shrink_to_fit();
+        self.set.body_of.shrink_to_fit();
         self.set
     }
 
     fn push_line(&mut self, line: &[u8]) -> Result<(), String> {
-        if line.len() > LINE_BYTES_MAX {
-            return Err(format!("{} bytes is too long for a URL; the limit is {LINE_BYTES_MAX}", line.len()));
-        }
-        let line = std::str::from_utf8(line).map_err(|_| "is not text (UTF-8); give a file with a URL a line")?;
-        let line = line.trim_matches([' ', '\t']);
+        let line = text(line, LINE_BYTES_MAX)?;
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
         match line.split_once([' ', '\t']) {
             Some((method, url)) if !method.contains("://") => {
-                if !is_token(method) {
-                    return Err(format!("{method:?} is no method; write METHOD URL or a URL alone"));
-                }
-                if method == "CONNECT" {
-                    return Err("CONNECT asks for a tunnel, which a load cannot use; choose another method".into());
-                }
+                check_method(method)?;
                 self.push(Some(method), url.trim_start_matches([' ', '\t']))
             }
             _ => self.push(None, line),
         }
     }
 
-    fn template(&mut self, site_text: &str, method: &str) -> Result<u32, String> {
-        let known = self.sites.get(site_text).and_then(|by_method| by_method.iter().find(|(m, _)| m == method));
-        if let Some(&(_, index)) = known {
+    fn push_json(&mut self, line: &[u8]) -> Result<(), String> {
+        let line = text(line, JSON_LINE_BYTES_MAX)?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        let target = jsonlines::parse(line)?;
+        if let Some(method) = &target.method {
+            check_method(method)?;
+        }
+        if target.url.len() > LINE_BYTES_MAX {
+            return Err(format!("{} bytes is too long for a URL; the limit is {LINE_BYTES_MAX}", target.url.len()));
+        }
+        let own = Own { edits: &target.headers, body: target.body.is_some() };
+        self.push_own(target.method.as_deref(), &target.url, own)?;
+        let lines = self.set.entries.len();
+        if let Some(body) = target.body {
+            let index = self.body(&body);
+            self.set.body_of.resize(lines - 1, NO_BODY);
+            self.set.body_of.push(index);
+        }
+        if let Some(weight) = target.weight {
+            self.weights.resize(lines - 1, 1);
+            self.weights.push(weight);
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, content: &[u8]) -> u32 {
+        let hash = self.hasher.hash_one(content);
+        let known = self.bodies.get(&hash).filter(|&&index| {
+            let span = self.set.bodies[index as usize];
+            &self.body_bytes[span.range()] == content
+        });
+        if let Some(&index) = known {
+            return index;
+        }
+        let index = self.set.bodies.len() as u32;
+        self.set.bodies.push(Span { start: self.body_bytes.len() as u64, len: content.len() as u32 });
+        self.body_bytes.extend_from_slice(content);
+        self.bodies.insert(hash, index);
+        index
+    }
+
+    fn template(&mut self, site_text: &str, method: &str, own: Own<'_>) -> Result<u32, String> {
+        self.key.clear();
+        // No part can hold a line end, so that different parts make different keys.
+        for part in [site_text, "\n", method, if own.body { "\nbody" } else { "" }] {
+            self.key.push_str(part);
+        }
+        for edit in own.edits {
+            let (name, colon, value) = match edit {
+                HeaderEdit::Set(header) => (&header.name, ":", header.value.as_str()),
+                HeaderEdit::Remove(name) => (name, "", ""),
+            };
+            ["\n ", name, colon, value].into_iter().for_each(|part| self.key.push_str(part));
+        }
+        if let Some(&index) = self.templates.get(&self.key) {
             return Ok(index);
         }
         let site: Site = parse_site(site_text)?;
@@ -161,23 +316,19 @@ impl<'a> Builder<'a> {
             self.set.origins.push(site.origin.clone());
         }
         let index = self.set.templates.len() as u32;
-        self.set.templates.push(Template::new(self.common, origin, &site, method));
-        self.sites.entry(site_text.to_owned()).or_default().push((method.to_owned(), index));
+        self.set.templates.push(Template::new(self.common, origin, &site, method, own));
+        self.templates.insert(self.key.clone(), index);
         Ok(index)
     }
 }
 
-/// Which line the `k`-th request of shard `index` of `count` asks for, among `lines` lines (contract section 2).
-///
-/// With at least as many lines as shards, shard i walks lines i, i+n, …; with fewer, every shard walks all lines,
-/// starting at i.
-pub fn walk(lines: u64, index: u64, count: u64, k: u64) -> u64 {
-    if lines >= count {
-        let own = (lines - index).div_ceil(count);
-        index + count * (k % own)
-    } else {
-        (index % lines + k % lines) % lines
+/// A line without its blanks, where it is text and no longer than `most` bytes.
+fn text(line: &[u8], most: usize) -> Result<&str, String> {
+    if line.len() > most {
+        return Err(format!("{} bytes is too long for a URL; the limit is {most}", line.len()));
     }
+    let line = std::str::from_utf8(line).map_err(|_| "is not text (UTF-8); give a file with a URL a line")?;
+    Ok(line.trim_matches([' ', '\t']))
 }
 
 #[cfg(test)]
@@ -225,20 +376,51 @@ mod tests {
     }
 
     #[test]
-    fn shards_walk_all_lines_once_a_round_and_no_line_twice() {
-        for lines in 1..40u64 {
-            for count in [1, 2, 3, 7] {
-                let mut seen = vec![0u64; lines as usize];
-                for index in 0..count {
-                    let own = if lines >= count { (lines - index).div_ceil(count) } else { lines };
-                    let walked: Vec<_> = (0..own).map(|k| walk(lines, index, count, k)).collect();
-                    assert_eq!(walk(lines, index, count, own), walked[0], "a round ends where it began");
-                    walked.iter().for_each(|&line| seen[line as usize] += 1);
-                }
-                let rounds = if lines >= count { 1 } else { count };
-                assert!(seen.iter().all(|&times| times == rounds), "{lines} lines, {count} shards: {seen:?}");
-            }
+    fn json_lines_share_what_is_equal() {
+        let set = read(
+            b"\xef\xbb\xbf\r\n {\"url\":\"http://a/1\"}\r\n\n\
+              {\"method\":\"PUT\",\"url\":\"http://a/2\",\"header\":{\"A\":[\"b\"]},\"body\":\"aGk=\"}\n\
+              {\"method\":\"PUT\",\"url\":\"http://a/3\",\"header\":{\"A\":[\"b\"]},\"body\":\"aG8=\"}\n\
+              {\"method\":\"PUT\",\"url\":\"http://a/4\",\"header\":{\"A\":[\"c\"]},\"body\":\"aGk=\"}\n\
+              {\"url\":\"http://a/5\"}",
+        )
+        .expect("lines");
+        let bodies: Vec<_> = (0..5).map(|line| set.body(line)).collect();
+        assert_eq!(bodies, [None, Some(&b"hi"[..]), Some(b"ho"), Some(b"hi"), None]);
+        assert_eq!((set.bodies().count(), set.templates.len()), (2, 3));
+        assert_eq!(
+            (set.entries[1].template, set.entries[0].template),
+            (set.entries[2].template, set.entries[4].template)
+        );
+        assert_eq!(set.shared_body(3).as_deref(), Some(&b"hi"[..]));
+        assert!(set.template(3).header_lines.ends_with("A: c\r\n") && set.weights().is_none());
+    }
+
+    #[test]
+    fn a_bad_line_of_json_is_named_by_number_and_goes_through_the_same_checks() {
+        for (line, part) in [
+            (&br#"{"url":"http://a/","colour":1}"#[..], "unknown key"),
+            (br#"{"url":"ftp://a/"}"#, "unknown scheme"),
+            (br#"{"url":"http://a/x y"}"#, "percent-encode"),
+            (br#"{"url":"http://a/\u0000"}"#, "percent-encode"),
+            (br#"{"url":"http://a/","method":"G T"}"#, "no method"),
+            (br#"{"url":"http://a/","method":"CONNECT"}"#, "tunnel"),
+            (br#"{"url":"http://a/","header":{"A":["b\r\nC: d"]}}"#, "must not hold"),
+            (b"http://a/", "no JSON"),
+        ] {
+            let content = [b"{\"url\":\"http://a/\"}\n\n", line].concat();
+            let error = read(&content).expect_err(part);
+            assert!(error.subject.ends_with("line 3") && error.problem.contains(part), "{error}");
         }
-        assert_eq!((0..3).map(|index| walk(2, index, 3, 0)).collect::<Vec<_>>(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_plain_line_costs_16_bytes_beside_its_text() {
+        let lines: String = (0..10_000).map(|line| format!("http://127.0.0.1/{line}\n")).collect();
+        let set = read(lines.as_bytes()).expect("lines");
+        assert_eq!(set.memory() - set.text.len(), 16 * 10_000);
+        let weighted: String = (0..10_000).map(|n| format!("{{\"url\":\"http://a/{n}\",\"weight\":2}}\n")).collect();
+        let set = read(weighted.as_bytes()).expect("lines");
+        assert_eq!(set.memory() - set.text.len(), 24 * 10_000);
     }
 }

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::error::PlanError;
+use super::order::Order;
 use super::raw::RawPlan;
 use super::request::{Common, is_token, parse_header};
 use super::schedule::Arrivals;
-use super::shard::Machine;
+use super::shard::{Machine, part};
 use super::urlset::Builder;
-use super::{End, Load, Plan, Rule, Timeouts, UrlSet};
+use super::{End, Load, Part, Plan, Rule, Timeouts, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
 
 /// One request a nanosecond: starts are no finer than the clock.
@@ -28,11 +29,13 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     let common = common(raw)?;
     let method = method(raw)?;
     let urls = urls(raw, &common, &method)?;
-    let end = end(raw, &urls)?;
+    let order = order(raw, &urls)?;
+    let whole = end(raw, &urls)?;
     let load = load(raw)?;
-    let asked = connections(raw)?;
-    let connections = u64::from(asked).min(end.requests.unwrap_or(u64::MAX)) as u32;
-    let cores = cores(raw, machine, asked, connections)?;
+    let part = part_of_all(raw, connections(raw)?, whole.requests)?;
+    let end = End { requests: part.requests.map(|all| part.own(all)), ..whole };
+    let connections = part.own(u64::from(part.connections)) as u32;
+    let cores = cores(raw, machine, &part)?;
     let warmup = duration(&raw.warmup, "--warmup")?.unwrap_or(Nanos::ZERO);
     if end.once && warmup > Nanos::ZERO {
         return Err(PlanError::new("--warmup", "does not go with --once: a warm-up would use up lines; leave one out"));
@@ -40,9 +43,11 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     Ok(Plan {
         urls,
         common,
+        order,
         body: raw.body.clone().map(Bytes::from),
         load,
         end,
+        part,
         connections,
         cores,
         seed: raw.seed.unwrap_or(0),
@@ -95,6 +100,51 @@ fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<UrlSet, PlanErro
     Ok(urls)
 }
 
+fn order(raw: &RawPlan, urls: &UrlSet) -> Result<Order, PlanError> {
+    let weighted = urls.weights().is_some();
+    let order = raw.order.unwrap_or(if weighted { Order::Random } else { Order::Seq });
+    if raw.once && weighted {
+        let problem = "sends each line once, which leaves weights no meaning; leave one of them out";
+        return Err(PlanError::new("--once", problem));
+    }
+    if raw.once && order == Order::Random {
+        let problem = "draws lines again and again, and --once sends each once; use --order shuffle";
+        return Err(PlanError::new("--order random", problem));
+    }
+    if weighted && order != Order::Random {
+        let problem = "does not go with weights, by which lines are drawn; leave one of them out";
+        return Err(PlanError::new(format!("--order {}", order.name()), problem));
+    }
+    Ok(order)
+}
+
+/// Reads `--shard`; `asked` connections and `requests` are those of all processes.
+fn part_of_all(raw: &RawPlan, asked: u32, requests: Option<u64>) -> Result<Part, PlanError> {
+    let connections = u64::from(asked).min(requests.unwrap_or(u64::MAX)) as u32;
+    let Some(text) = &raw.shard else {
+        return Ok(Part { index: 0, count: 1, connections, requests });
+    };
+    let bad = |problem: String| PlanError::new(format!("--shard {text}"), problem);
+    let numbers = text.split_once('/').and_then(|(k, n)| Some((k.parse::<u64>().ok()?, n.parse::<u64>().ok()?)));
+    let Some((k, count)) = numbers.filter(|&(k, count)| 1 <= k && k <= count) else {
+        return Err(bad("is no part; write k/N with k from 1 to N, e.g. 1/2 for the first of two processes".into()));
+    };
+    if requests.is_some_and(|requests| requests < count) {
+        return Err(bad("leaves processes without a request; lower N".into()));
+    }
+    if u64::from(connections) < count {
+        return Err(bad(format!("leaves processes without a connection (-c {asked} is of all); raise -c or lower N")));
+    }
+    Ok(Part { index: k - 1, count, connections, requests })
+}
+
+impl Part {
+    /// This process's part of `all`.
+    fn own(&self, all: u64) -> u64 {
+        part(all, self.index, self.count)
+    }
+}
+
 fn end(raw: &RawPlan, urls: &UrlSet) -> Result<End, PlanError> {
     let duration = duration(&raw.duration, "-d")?;
     if duration == Some(Nanos::ZERO) {
@@ -145,23 +195,25 @@ fn connections(raw: &RawPlan) -> Result<u32, PlanError> {
     Ok(connections as u32)
 }
 
-fn cores(raw: &RawPlan, machine: &Machine, asked: u32, connections: u32) -> Result<Vec<usize>, PlanError> {
+/// As many in every process of a load, whatever the rest of its division: only so are numbers striped alike.
+fn cores(raw: &RawPlan, machine: &Machine, part: &Part) -> Result<Vec<usize>, PlanError> {
+    let each = |connections: u32| u64::from(connections) / part.count;
     let allowed: Vec<usize> = machine.cpus.iter().map(|cpu| cpu.id).collect();
     let chosen = raw.cores.as_deref().map(|text| core_list(text, &allowed)).transpose()?;
     let available = chosen.as_ref().map_or(allowed.len(), Vec::len);
     let threads = match &raw.threads {
-        Some(text) => Some(threads(text, asked, available)?),
+        Some(text) => Some(threads(text, connections(raw)?, part.count, available)?),
         None => None,
     };
     let quota = if chosen.is_some() { available } else { machine.quota.unwrap_or(available) };
-    let count = threads.unwrap_or_else(|| available.min(quota)).min(connections as usize);
+    let count = threads.unwrap_or_else(|| available.min(quota)).min(each(part.connections) as usize);
     Ok(match chosen {
         Some(chosen) => chosen[..count].to_vec(),
         None => machine.spread(count),
     })
 }
 
-fn threads(text: &str, connections: u32, available: usize) -> Result<usize, PlanError> {
+fn threads(text: &str, connections: u32, processes: u64, available: usize) -> Result<usize, PlanError> {
     let threads: usize = text.parse().map_err(|_| {
         let problem = match Nanos::parse(text) {
             Ok(_) => "-t is threads; did you mean -d?".to_owned(),
@@ -171,8 +223,9 @@ fn threads(text: &str, connections: u32, available: usize) -> Result<usize, Plan
     })?;
     let problem = match threads {
         0 => "at least one thread is needed; leave -t out for one a core".to_owned(),
-        _ if threads > connections as usize => {
-            format!("more threads than connections (-c {connections}); lower -t or raise -c")
+        _ if threads as u64 > u64::from(connections) / processes => {
+            let shared = if processes == 1 { String::new() } else { format!(" over {processes} processes") };
+            format!("more threads than connections (-c {connections}{shared}); lower -t or raise -c")
         }
         _ if threads > available => format!("more threads than the {available} allowed cores; lower -t"),
         _ => return Ok(threads),
@@ -294,6 +347,18 @@ mod tests {
     }
 
     #[test]
+    fn weights_mean_random_and_go_with_no_other_order_and_not_with_once() {
+        let content = b"{\"url\":\"http://a/\",\"weight\":2}\n{\"url\":\"http://b/\"}".to_vec();
+        let input = Some(Input { name: "urls.jsonl".into(), content });
+        let weighted = RawPlan { input, ..raw() };
+        assert_eq!(validate(&weighted, &machine(4)).expect("a plan").order, Order::Random);
+        refused(&RawPlan { order: Some(Order::Seq), ..weighted.clone() }, "--order seq", "weights");
+        refused(&RawPlan { order: Some(Order::Shuffle), ..weighted.clone() }, "--order shuffle", "weights");
+        refused(&RawPlan { once: true, ..weighted.clone() }, "--once", "weights");
+        refused(&RawPlan { once: true, order: Some(Order::Random), ..weighted }, "--once", "weights");
+    }
+
+    #[test]
     fn nonsense_is_refused_by_the_option_s_name() {
         refused(&RawPlan { threads: set("30s"), ..raw() }, "-t 30s", "did you mean -d?");
         refused(&RawPlan { threads: set("0"), ..raw() }, "-t 0", "at least one");
@@ -321,6 +386,14 @@ mod tests {
         refused(&RawPlan { method: set("G T"), ..raw() }, "-X", "no method");
         refused(&RawPlan { method: set("CONNECT"), ..raw() }, "-X", "tunnel");
         refused(&RawPlan { once: true, warmup: set("1s"), ..raw() }, "--warmup", "--once");
+        refused(&RawPlan { once: true, order: Some(Order::Random), ..raw() }, "--order random", "shuffle");
+        for shard in ["0/2", "3/2", "1", "1/0", "a/b", "-1/2", "1/2/3", ""] {
+            refused(&RawPlan { shard: set(shard), ..raw() }, "--shard", "is no part");
+        }
+        refused(&RawPlan { shard: set("1/65"), ..raw() }, "--shard 1/65", "without a connection");
+        refused(&RawPlan { shard: set("1/3"), requests: set("2"), ..raw() }, "--shard 1/3", "without a request");
+        let two = RawPlan { shard: set("1/2"), threads: set("2"), connections: set("3"), ..raw() };
+        refused(&two, "-t 2", "more threads than connections (-c 3 over 2 processes)");
         refused(&RawPlan { once: true, requests: set("5"), ..raw() }, "--once", "-n");
         refused(&RawPlan::default(), "URL", "nothing to ask for");
         let header = RawHeader { text: "nocolon".into(), secret: false };

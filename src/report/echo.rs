@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::plan::alias::AliasTable;
 use crate::plan::request::{HeaderEdit, is_secret_header};
 use crate::plan::{Arrivals, Load, Plan};
 use crate::units::{Nanos, Share};
@@ -16,6 +17,10 @@ const SECRET: &str = "***";
 #[derive(Serialize)]
 pub(super) struct PlanEcho<'a> {
     urls: Urls,
+    order: &'static str,
+    /// Lines are drawn by weights of their own.
+    weighted: bool,
+    shard: ShardEcho,
     methods: Vec<&'a str>,
     load: LoadEcho,
     connections: u32,
@@ -44,6 +49,16 @@ struct Urls {
     origins: usize,
     /// Without credentials.
     first: Vec<String>,
+}
+
+/// Which part of a load this process made; the rest is of all processes together.
+#[derive(Serialize)]
+struct ShardEcho {
+    /// From 0.
+    index: u64,
+    count: u64,
+    connections: u32,
+    requests: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +94,14 @@ impl<'a> PlanEcho<'a> {
                 origins: plan.urls.origins().len(),
                 first: (0..lines.min(URLS_LISTED)).map(|line| plan.urls.url(line)).collect(),
             },
+            order: plan.order.name(),
+            weighted: plan.urls.weights().is_some(),
+            shard: ShardEcho {
+                index: plan.part.index,
+                count: plan.part.count,
+                connections: plan.part.connections,
+                requests: plan.part.requests,
+            },
             methods: methods(plan),
             load: load(plan.load),
             connections: plan.connections,
@@ -104,6 +127,14 @@ impl<'a> PlanEcho<'a> {
             body_bytes: plan.common.body_bytes,
             embedded_target: plan.embedded_target,
         }
+    }
+
+    /// The same for all processes of a load: without what is this one's own.
+    fn of_all(plan: &'a Plan) -> Self {
+        let mut echo = Self::new(plan);
+        echo.shard.index = 0;
+        (echo.connections, echo.requests, echo.cores) = (echo.shard.connections, echo.shard.requests, &[]);
+        echo
     }
 }
 
@@ -136,20 +167,23 @@ fn header(edit: &HeaderEdit) -> HeaderEcho<'_> {
     }
 }
 
-/// SHA-256 in hex over what `plan` asks for: its echo, its body, and method and URL of every line. Secrets are not part
-/// of it (a digest of a short secret gives it away), nor are the command line and where reports go.
+/// SHA-256 in hex over what `plan` asks for: its echo, its body, and every line with its headers, body and weight.
+/// Secret headers are not part of it (a digest of a short secret gives it away), nor are the command line, where reports
+/// go, on which cores it runs, and which part of the load this process makes: all parts have one digest.
 pub(super) fn config_digest(plan: &Plan) -> String {
     let mut digest = Sha256::new();
-    let echo = serde_json::to_vec(&PlanEcho::new(plan)).expect("strings, numbers and no maps always serialize");
+    let echo = serde_json::to_vec(&PlanEcho::of_all(plan)).expect("strings, numbers and no maps always serialize");
     digest.update(Sha256::digest(&echo));
     digest.update(Sha256::digest(plan.body.as_deref().unwrap_or_default()));
     digest.update(urls_digest(plan));
     hex(&digest.finalize())
 }
 
-/// A line each, as `METHOD URL`; neither holds a space or a line end.
+/// A line each, as `METHOD URL`; neither holds a space or a line end. After it, what the line has for itself; after all
+/// lines, their weights.
 fn urls_digest(plan: &Plan) -> impl AsRef<[u8]> {
     let origins: Vec<String> = plan.urls.origins().iter().map(ToString::to_string).collect();
+    let bodies: Vec<_> = plan.urls.bodies().map(Sha256::digest).collect();
     let mut digest = Sha256::new();
     for line in 0..plan.urls.len() {
         let template = plan.urls.template(line);
@@ -158,7 +192,12 @@ fn urls_digest(plan: &Plan) -> impl AsRef<[u8]> {
         digest.update(origins[template.origin as usize].as_bytes());
         digest.update(plan.urls.target(line).as_bytes());
         digest.update(b"\n");
+        digest.update(template.own.as_bytes());
+        if let Some(index) = plan.urls.body_index(line) {
+            digest.update(bodies[index]);
+        }
     }
+    plan.urls.weights().into_iter().flat_map(AliasTable::bytes).for_each(|cell| digest.update(cell));
     digest.finalize()
 }
 
@@ -208,11 +247,47 @@ mod tests {
             digest(&lines("http://10.0.0.2/one")),
             digest(&lines("http://10.0.0.2/two")),
             digest(&lines("PUT http://10.0.0.2/two")),
+            digest(&json(r#""header":{"A":["b"]}"#)),
+            digest(&json(r#""header":{"A":["c"]}"#)),
+            digest(&json(r#""body":"aGk=""#)),
+            digest(&json(r#""body":"aG8=""#)),
+            digest(&json(r#""weight":2"#)),
+            digest(&json(r#""weight":3"#)),
+            digest(&RawPlan { order: Some(crate::plan::Order::Shuffle), ..raw() }),
+            digest(&RawPlan { shard: Some("1/2".into()), ..raw() }),
         ];
         let count = all.len();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
+    }
+
+    /// Two lines, of which the second says `more`.
+    fn json(more: &str) -> RawPlan {
+        let url = r#"{"url":"http://10.0.0.2/""#;
+        let content = format!("{url}}}\n{url},{more}}}\n").into_bytes();
+        RawPlan { input: Some(Input { name: "urls.jsonl".into(), content }), ..raw() }
+    }
+
+    #[test]
+    fn all_parts_of_a_load_have_one_digest() {
+        let part = |shard: &str, cores: &str| RawPlan {
+            shard: Some(shard.into()),
+            connections: Some("9".into()),
+            requests: Some("101".into()),
+            cores: Some(cores.into()),
+            ..raw()
+        };
+        assert_eq!(digest(&part("1/2", "0")), digest(&part("2/2", "1")));
+        assert_ne!(digest(&part("1/2", "0")), digest(&part("1/3", "0")));
+    }
+
+    #[test]
+    fn secret_headers_of_lines_are_neither_shown_nor_digested() {
+        let raw = |value: &str| json(&format!(r#""header":{{"Cookie":["{value}"]}}"#));
+        let (plan, _) = Run::new(&raw("hush")).finish();
+        assert!(!serde_json::to_string(&PlanEcho::new(&plan)).expect("an echo").contains("hush"));
+        assert_eq!(digest(&raw("hush")), digest(&raw("other")));
     }
 
     #[test]

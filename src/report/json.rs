@@ -73,8 +73,8 @@ struct Tool {
 #[derive(Serialize)]
 struct Run {
     id: String,
-    shard_index: u32,
-    shard_count: u32,
+    shard_index: u64,
+    shard_count: u64,
     t0_unix_ns: u64,
 }
 
@@ -241,8 +241,8 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         config_digest: &summary.config_digest,
         run: Run {
             id: echo::run_id(record.t0_unix, &summary.config_digest),
-            shard_index: 0,
-            shard_count: 1,
+            shard_index: plan.part.index,
+            shard_count: plan.part.count,
             t0_unix_ns: record.t0_unix.0,
         },
         environment: environment(summary),

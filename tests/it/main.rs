@@ -17,4 +17,5 @@ mod secrets;
 mod support;
 mod target;
 mod tidy;
+mod urlset;
 mod verdict;

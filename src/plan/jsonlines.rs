@@ -1,0 +1,204 @@
+//! One line of a JSON Lines input, in the shape of vegeta's targets: `{"method","url","header":{"K":["v"]},"body":base64}`
+//! and `weight`, `tag`.
+//!
+//! Refusals never quote a value: it may be a secret.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::Value;
+
+use super::request::{HeaderEdit, header};
+
+/// The keys that a line may have.
+const KEYS: [&str; 6] = ["method", "url", "header", "body", "weight", "tag"];
+const SHAPE: &str = r#"{"method":"GET","url":"http://host/"}"#;
+
+/// What one line asks for, its headers and body checked; method and URL as typed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Target<'a> {
+    pub(super) method: Option<Cow<'a, str>>,
+    pub(super) url: Cow<'a, str>,
+    /// They replace headers of the same name that all requests have.
+    pub(super) headers: Vec<HeaderEdit>,
+    /// Instead of the body that all requests have.
+    pub(super) body: Option<Vec<u8>>,
+    /// 1 or more.
+    pub(super) weight: Option<u32>,
+}
+
+/// A line as typed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(borrow, default)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+    #[serde(default)]
+    header: Headers,
+    body: Option<String>,
+    weight: Option<u32>,
+    /// Accepted, so that files of vegeta's can be read; there are no figures by tag.
+    #[serde(rename = "tag")]
+    _tag: Option<String>,
+}
+
+/// An object of lists of strings, in the order of its keys.
+#[derive(Default)]
+struct Headers(Vec<(String, Vec<String>)>);
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Headers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of lists of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(Headers(all))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Reads one line that is not blank.
+///
+/// # Errors
+/// What is wrong with it and the remedy.
+pub(super) fn parse(line: &str) -> Result<Target<'_>, String> {
+    let typed: Line<'_> = serde_json::from_str(line).map_err(|error| explain(line, error.column()))?;
+    let mut headers = Vec::new();
+    for (name, values) in typed.header.0 {
+        // An empty list is a header that is not sent.
+        if values.is_empty() {
+            headers.push(header(&name, None)?);
+        }
+        for value in values {
+            headers.push(header(&name, Some(&value))?);
+        }
+    }
+    let body = typed.body.map(|text| BASE64_STANDARD.decode(text)).transpose();
+    let weight = match typed.weight {
+        Some(0) => return Err("a weight is 1 or more; leave the line out instead".into()),
+        weight => weight,
+    };
+    Ok(Target {
+        method: Some(typed.method).filter(|method| !method.is_empty()),
+        url: typed.url,
+        headers,
+        body: body.map_err(|_| "the body is no base64; encode it, e.g. with: base64 -w0")?,
+        weight,
+    })
+}
+
+/// Why a line is not of the expected shape: serde's own words would quote it.
+fn explain(line: &str, column: usize) -> String {
+    let Ok(value) = serde_json::from_str::<Value>(line) else {
+        return format!("is no JSON (column {column}); write a target a line, e.g. {SHAPE}");
+    };
+    let Some(object) = value.as_object() else {
+        return format!("is no JSON object; write a target a line, e.g. {SHAPE}");
+    };
+    if let Some(unknown) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        return format!("unknown key {unknown:?}; the keys are {}", KEYS.join(", "));
+    }
+    if !object.contains_key("url") {
+        return format!("has no url; write e.g. {SHAPE}");
+    }
+    let lists_of_strings = |value: &Value| {
+        let list = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+        value.as_object().is_some_and(|object| object.values().all(list))
+    };
+    for (key, value) in object {
+        let (fits, expected) = match key.as_str() {
+            "header" => (lists_of_strings(value), r#"an object of lists, e.g. {"Accept":["text/html"]}"#),
+            "weight" => (
+                value.is_null() || value.as_u64().is_some_and(|n| n <= u64::from(u32::MAX)),
+                "a whole number below 2^32",
+            ),
+            "body" => (value.is_string() || value.is_null(), "a string of base64"),
+            "tag" => (value.is_string() || value.is_null(), "a string"),
+            _ => (value.is_string(), "a string"),
+        };
+        if !fits {
+            return format!("{key} must be {expected}");
+        }
+    }
+    "names a key twice; leave one out".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_vegeta_s_is_read() {
+        let line = r#"{"method":"PUT","url":"http://a/\u0062","header":{"X-B":["1","2"],"X-A":[""],"Accept":[]},"body":"aGk=","weight":3,"tag":"t"}"#;
+        let target = parse(line).expect("a target");
+        assert_eq!((target.method.as_deref(), &*target.url, target.weight), (Some("PUT"), "http://a/b", Some(3)));
+        assert_eq!(target.body.as_deref(), Some(&b"hi"[..]));
+        let shown: Vec<_> = target
+            .headers
+            .iter()
+            .map(|edit| match edit {
+                HeaderEdit::Set(header) => format!("{}: {}", header.name, header.value),
+                HeaderEdit::Remove(name) => format!("{name} removed"),
+            })
+            .collect();
+        assert_eq!(shown, ["X-B: 1", "X-B: 2", "X-A: ", "Accept removed"]);
+    }
+
+    #[test]
+    fn a_url_is_enough() {
+        let target = parse(r#" {"url":"http://a/"} "#).expect("a target");
+        let plain = Target { method: None, url: "http://a/".into(), headers: vec![], body: None, weight: None };
+        assert_eq!(target, plain);
+        assert!(matches!(target.url, Cow::Borrowed(_)), "no copy where nothing is escaped");
+        assert_eq!(parse(r#"{"url":"u","body":""}"#).expect("a target").body, Some(vec![]), "an empty body is a body");
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong_and_quotes_no_value() {
+        for (line, part) in [
+            (r#"{"url":"hush""#, "no JSON (column"),
+            (r#""hush""#, "no JSON object"),
+            (r#"{"url":"hush","header":{"A":["b"]}} x"#, "no JSON (column"),
+            (r#"{"method":"hush"}"#, "no url"),
+            (r#"{"url":"u","headers":{"A":["hush"]}}"#, r#"unknown key "headers""#),
+            (r#"{"url":"u","header":{"Cookie":"hush"}}"#, "header must be an object of lists"),
+            (r#"{"url":"u","header":["hush"]}"#, "header must be"),
+            (r#"{"url":7}"#, "url must be a string"),
+            (r#"{"url":"u","method":null}"#, "method must be a string"),
+            (r#"{"url":"u","weight":0}"#, "1 or more"),
+            (r#"{"url":"u","weight":-1}"#, "whole number"),
+            (r#"{"url":"u","weight":1.5}"#, "whole number"),
+            (r#"{"url":"u","weight":4294967296}"#, "whole number"),
+            (r#"{"url":"u","weight":"hush"}"#, "whole number"),
+            (r#"{"url":"u","body":"*hush*"}"#, "no base64"),
+            (r#"{"url":"u","body":["hush"]}"#, "base64"),
+            (r#"{"url":"u","tag":["hush"]}"#, "tag must be a string"),
+            (r#"{"url":"u","url":"hush"}"#, "twice"),
+            (r#"{"url":"u","header":{"A":["hush\r\nB: c"]}}"#, "must not hold"),
+            (r#"{"url":"u","header":{"A":["hush\u0000"]}}"#, "must not hold"),
+            (r#"{"url":"u","header":{"A\n":["hush"]}}"#, "no header name"),
+            (r#"{"url":"u","header":{"hush: x":["y"]}}"#, "no header name"),
+            (r#"{"url":"u","header":{"Transfer-Encoding":["chunked"]}}"#, "Content-Length"),
+        ] {
+            let error = parse(line).expect_err(line);
+            assert!(error.contains(part) && !error.contains("hush"), "{line}: {error}");
+        }
+    }
+}
