@@ -211,8 +211,9 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
 /// A length of time as people read it in a table, from microseconds: `41.2us`, `635.91ms`, `12.04s`.
 pub fn format_us(us: f64) -> String {
     let (value, unit) = match us {
-        us if us < 1e3 => (us, "us"),
-        us if us < 1e6 => (us / 1e3, "ms"),
+        // Rounded to a whole number it must not reach the next unit.
+        us if us < 999.5 => (us, "us"),
+        us if us < 999_500.0 => (us / 1e3, "ms"),
         us => (us / 1e6, "s"),
     };
     format!("{value:.prec$}{unit}", prec = precision(value))
@@ -357,6 +358,7 @@ mod tests {
     fn tables_show_three_or_four_digits() {
         assert_eq!(format_us(0.0), "0.00us");
         assert_eq!(format_us(41.25), "41.2us");
+        assert_eq!(format_us(999.6), "1.00ms");
         assert_eq!(format_us(1_234.0), "1.23ms");
         assert_eq!(format_us(2_500_000.0), "2.50s");
         assert_eq!(format_bytes(512.0), "512B");

@@ -264,6 +264,10 @@ impl OutputArgs {
         let mut files = Vec::with_capacity(self.output.len());
         for path in self.output {
             let subject = || format!("-o {}", path.display());
+            if path == Path::new("-") {
+                let problem = "standard output has the report without -o; choose its form with --format";
+                return Err(PlanError::new(subject(), problem));
+            }
             let folder = match path.parent() {
                 Some(folder) if !folder.as_os_str().is_empty() => folder,
                 _ => Path::new("."),

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::plan::RawPlan;
 use crate::plan::shard::Machine;
+use crate::plan::validate::core_list;
 use crate::target::{Options, Target, TargetError};
 
 /// Starts the target and points the plan at it. The note says who has which cores.
@@ -12,7 +13,15 @@ use crate::target::{Options, Target, TargetError};
 /// The target's, when it cannot listen.
 pub(super) fn start(raw: &mut RawPlan, machine: &Machine) -> Result<(Target, String), TargetError> {
     let allowed = machine.spread(machine.cpus.len());
-    let (client, server) = split(&allowed);
+    let (client, half) = split(&allowed);
+    // Cores that the client was given are left to it, if that leaves any.
+    let named = raw.cores.as_deref().and_then(|text| core_list(text, &allowed).ok()).unwrap_or_default();
+    let left: Vec<usize> = allowed.iter().copied().filter(|core| !named.contains(core)).collect();
+    let server = match (named.is_empty(), left.is_empty()) {
+        (true, _) => half,
+        (false, true) => allowed.clone(),
+        (false, false) => left,
+    };
     let target = Target::start(&Options { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), cores: server.clone() })?;
     let url = format!("http://{}/", target.addr());
     raw.urls.push(url.clone());

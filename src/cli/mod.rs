@@ -13,6 +13,7 @@ pub mod target;
 
 use std::io::{self, Write as _};
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// A load generator whose numbers can be trusted: thread-per-core, io_uring, HTTP/1.1.
@@ -43,7 +44,15 @@ pub enum Command {
 
 /// Reads the command line; prints help, version and usage errors itself, and then ends the program as clap does.
 pub fn parse() -> Command {
-    Cli::parse().command.unwrap_or_else(|| Command::Bench(Box::default()))
+    let parsed = Cli::try_parse().unwrap_or_else(|error| {
+        let first = std::env::args().nth(1).unwrap_or_default();
+        let meant = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
+        if meant && (first.contains("://") || first.starts_with('-')) {
+            let _ = writeln!(io::stderr(), "ringload: options and URLs follow a subcommand: ringload bench ...\n");
+        }
+        error.exit()
+    });
+    parsed.command.unwrap_or_else(|| Command::Bench(Box::default()))
 }
 
 /// Writes text that was asked for; a reader that went away is no error.

@@ -246,6 +246,10 @@ impl Source for Load {
 
     fn give_up_at(&self) -> Nanos {
         let end = self.control.end();
+        if end <= self.control.t0() {
+            // Ended before the window: nothing that is under way is measured. NEVER while nothing has ended.
+            return end;
+        }
         let state = self.state.borrow();
         let all_taken_in_time = clock::now() < end || self.share().is_some_and(|share| state.measured.taken >= share);
         if end == NEVER || (all_taken_in_time && !self.control.interrupted()) {
@@ -277,7 +281,12 @@ impl Sink for Load {
     }
 
     fn connected(&self, took: Nanos) {
-        let before_t0 = clock::now() < self.control.t0();
+        let now = clock::now();
+        let before_t0 = now < self.control.t0();
+        if before_t0 && now >= self.control.start() {
+            // The warm-up's own.
+            return;
+        }
         let tally = &mut self.state.borrow_mut().tally;
         tally.counts.connections_opened += 1;
         tally.counts.connections_opened_before_t0 += u64::from(before_t0);

@@ -4,6 +4,7 @@
 //! them. Nothing is shared per request.
 
 pub mod control;
+mod core;
 mod load;
 pub mod machine;
 mod pacer;

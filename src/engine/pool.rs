@@ -25,6 +25,8 @@ const REST_MIN: Nanos = Nanos::from_millis(10);
 const REST_MAX: Nanos = Nanos::from_secs(1);
 /// How often those who wait look whether the one who tries for them has come to anything.
 const PROBE_LOOK: Nanos = Nanos::from_millis(10);
+/// What a request waits for an origin that is known not to be had, before it fails.
+const MOMENT: Nanos = Nanos::from_millis(1);
 
 /// An open connection with what belongs to it alone.
 #[derive(Debug)]
@@ -191,28 +193,44 @@ impl Pool {
         }
     }
 
-    /// Waits while the origin rests, and while another caller finds out for all whether it has come back.
+    /// Waits while the origin rests, and while another caller finds out for all whether it has come back; where there are
+    /// other origins to serve, a rest is no time to wait but a failure.
     async fn turn_to_dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<(), Refused> {
         let asked = clock::now();
+        if self.addresses[origin as usize].is_empty() {
+            // Waiting changes nothing; a moment keeps a closed load of such names from spinning.
+            watch.sleep(Nanos(asked.0 + MOMENT.0).min(limit)).await;
+            return Err(Refused::Failed(Failure::Resolve, "the name has no address".to_owned()));
+        }
         loop {
             let now = clock::now();
-            let wait_until = {
-                let state = &mut self.origins.borrow_mut()[origin as usize];
+            let wait = {
+                let origins = &mut *self.origins.borrow_mut();
+                // A slot that waits here is one less for the other origins.
+                let several = origins.len() > 1;
+                let state = &mut origins[origin as usize];
                 match state.failed {
                     Some((at, failure)) if at > asked => {
                         return Err(Refused::Failed(failure, "another attempt failed meanwhile".to_owned()));
                     }
-                    _ if now < state.rest_until => state.rest_until,
-                    _ if state.probed => Nanos(now.0 + PROBE_LOOK.0),
+                    Some((_, failure)) if several && (now < state.rest_until || state.probed) => Wait::Fail(failure),
+                    _ if now < state.rest_until => Wait::Until(state.rest_until),
+                    _ if state.probed => Wait::Until(Nanos(now.0 + PROBE_LOOK.0)),
                     _ => {
                         state.probed = state.rest > Nanos::ZERO;
                         return Ok(());
                     }
                 }
             };
-            watch.sleep(wait_until.min(limit)).await;
-            if clock::now() < wait_until {
-                return Err(Refused::Expired);
+            let until = match wait {
+                Wait::Until(until) => until,
+                Wait::Fail(_) => Nanos(now.0 + MOMENT.0),
+            };
+            watch.sleep(until.min(limit)).await;
+            match wait {
+                _ if clock::now() < until => return Err(Refused::Expired),
+                Wait::Fail(failure) => return Err(Refused::Failed(failure, "the origin rests".to_owned())),
+                Wait::Until(_) => {}
             }
         }
     }
@@ -300,6 +318,14 @@ impl Pool {
     }
 }
 
+/// How to wait for an origin that cannot be dialled now.
+#[derive(Clone, Copy)]
+enum Wait {
+    Until(Nanos),
+    /// For a moment only, and then fail as its last attempt did.
+    Fail(Failure),
+}
+
 /// What asking the pool came to.
 #[derive(Debug)]
 pub(crate) enum Leased {
@@ -315,5 +341,65 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => "refused".to_owned(),
         io::ErrorKind::AddrNotAvailable => "no local port is free (EADDRNOTAVAIL)".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::control::NEVER;
+    use super::*;
+    use crate::net::runtime;
+
+    /// A pool of one origin with these addresses, after dialling it so many times; the results in order.
+    fn dial(addresses: &[SocketAddr], times: usize) -> Vec<Result<(), String>> {
+        let (mut ring, _) = runtime::build(256).expect("a ring");
+        let pool = Pool::new(Arc::new(vec![addresses.to_vec()]), Nanos::from_secs(5), 8, 0);
+        let watch = Watch::default();
+        ring.block_on(async {
+            let mut results = Vec::new();
+            for _ in 0..times {
+                results.push(match pool.dial(0, &watch, NEVER).await {
+                    Ok(lease) => {
+                        pool.give_back(lease, GiveBack::Close, clock::now());
+                        Ok(())
+                    }
+                    Err(Refused::Failed(failure, text)) => Err(format!("{}: {text}", failure.name())),
+                    Err(Refused::Expired) => Err("expired".to_owned()),
+                });
+            }
+            results
+        })
+    }
+
+    fn listen(addr: &str) -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind(addr).expect("a free port");
+        listener.set_nonblocking(true).expect("a listener can be polled");
+        let addr = listener.local_addr().expect("its address");
+        (listener, addr)
+    }
+
+    fn accepted(listener: &TcpListener) -> usize {
+        std::iter::from_fn(|| listener.accept().ok()).count()
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_used_in_turn() {
+        let (first, first_addr) = listen("127.0.0.1:0");
+        let (second, second_addr) = listen("127.0.0.2:0");
+        assert_eq!(dial(&[first_addr, second_addr], 6), vec![Ok(()); 6]);
+        assert_eq!((accepted(&first), accepted(&second)), (3, 3));
+    }
+
+    #[test]
+    fn a_dead_address_of_a_name_is_passed_over() {
+        let (alive, alive_addr) = listen("127.0.0.1:0");
+        let (dead, dead_addr) = listen("127.0.0.2:0");
+        drop(dead);
+        assert_eq!(dial(&[dead_addr, alive_addr], 4), vec![Ok(()); 4]);
+        assert_eq!(accepted(&alive), 4);
+        let refused = dial(&[dead_addr], 1);
+        assert!(refused[0].as_ref().is_err_and(|error| error.starts_with("connect: ") && error.ends_with("refused")));
     }
 }

@@ -9,10 +9,10 @@ use bytes::Buf as _;
 use monoio::buf::IoBuf as _;
 
 use super::control::NEVER;
+use super::core::Core;
 use super::pool::{Connection, GiveBack, Lease, Leased, Refused};
 use super::watch::{Expired, Watch};
 use super::work::{Body, Moved, Next, Sink, Source, Ticket};
-use super::worker::Core;
 use crate::clock;
 use crate::net::stream::Now;
 use crate::record::{Failure, Outcome, Stamps};

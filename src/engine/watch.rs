@@ -1,7 +1,7 @@
 //! Time limits of requests in flight: one watch a slot, swept by the core's heartbeat.
 //!
 //! A limit costs two stores a ring operation and no timer: the sweep reads all watches of the core about once a
-//! millisecond. A watch that fires wakes its slot, whose operation is dropped; its connection must then be closed.
+//! millisecond, in turns where there are more than two thousand. A watch that fires wakes its slot, whose operation is dropped; its connection must then be closed.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

@@ -7,23 +7,19 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
 use super::control::{Control, NEVER, Pulse};
+use super::core::Core;
 use super::load::{Load, TurnPage};
-use super::pacer::{self, Idle};
-use super::pool::{GiveBack, Pool, Refused};
+use super::pool::{GiveBack, Refused};
 use super::slot::Slot;
-use super::watch::Watch;
-use super::work::{Finished, Sink, Source, Work};
+use super::work::{Finished, Work};
 use crate::clock;
 use crate::net::runtime;
-use crate::net::stream::Scratch;
 use crate::plan::{Plan, Shard};
 use crate::record::{Interval, ShardRecord};
 use crate::units::Nanos;
 
 /// Connections that one core opens at the same time before T0: no more than a modest listen backlog takes.
 const OPENING_AT_ONCE: usize = 128;
-/// Bodies are received in pieces of up to this size where their bytes are needed.
-const BODY_BUFFER_BYTES: usize = 64 * 1024;
 /// The most ring entries the kernel grants.
 const ENTRIES_MAX: u32 = 32_768;
 
@@ -51,82 +47,6 @@ pub(crate) struct Assignment {
     pub(crate) go: mpsc::Receiver<()>,
     /// Emptied pages come back here.
     pub(crate) pages: mpsc::Receiver<Box<Interval>>,
-}
-
-/// Everything of one core that its tasks share; lives on one thread.
-pub(crate) struct Core<W> {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) work: W,
-    pub(crate) pool: Pool,
-    pub(crate) idle: Idle,
-    pub(crate) watches: Vec<Watch>,
-    pub(crate) scratch: RefCell<Scratch>,
-    pub(crate) body_buffer: RefCell<Vec<u8>>,
-    busy: Cell<usize>,
-    free_at: Cell<Nanos>,
-    alive: Cell<usize>,
-}
-
-impl<W: Source + Sink> Core<W> {
-    pub(crate) fn new(plan: Arc<Plan>, shard: &Shard, addresses: Arc<Vec<Vec<SocketAddr>>>, work: W) -> Self {
-        let slots = shard.connections as usize;
-        let pool = Pool::new(addresses, plan.timeouts.connect, shard.connections, shard.index as usize);
-        Self {
-            plan,
-            work,
-            pool,
-            idle: Idle::new(slots),
-            watches: (0..slots).map(|_| Watch::default()).collect(),
-            scratch: RefCell::default(),
-            body_buffer: RefCell::default(),
-            busy: Cell::new(0),
-            free_at: Cell::new(Nanos::ZERO),
-            alive: Cell::new(0),
-        }
-    }
-
-    /// A slot takes a ticket.
-    pub(crate) fn take(&self) {
-        self.busy.set(self.busy.get() + 1);
-    }
-
-    /// A slot is done with its ticket.
-    pub(crate) fn finish(&self, now: Nanos) {
-        if self.busy.get() == self.watches.len() {
-            self.free_at.set(now);
-        }
-        self.busy.set(self.busy.get() - 1);
-    }
-
-    /// When a slot was last found free after all were busy: no ticket was ready before that.
-    pub(crate) fn free_at(&self) -> Nanos {
-        self.free_at.get()
-    }
-
-    /// The core's buffer for bodies; whoever takes it puts it back.
-    pub(crate) fn body_buffer(&self) -> Vec<u8> {
-        let mut buffer = self.body_buffer.take();
-        buffer.resize(BODY_BUFFER_BYTES, 0);
-        buffer
-    }
-
-    /// Runs `tasks` with the pacer until all have ended.
-    pub(crate) async fn run_tasks<T>(self: &Rc<Self>, pulse: &Pulse, tasks: impl Iterator<Item = T>)
-    where
-        W: 'static,
-        T: AsyncFnOnce(Rc<Self>) + 'static,
-    {
-        for task in tasks {
-            let core = Rc::clone(self);
-            self.alive.set(self.alive.get() + 1);
-            monoio::spawn(async move {
-                task(Rc::clone(&core)).await;
-                core.alive.set(core.alive.get() - 1);
-            });
-        }
-        let paced = pacer::run(&self.work, &self.idle, &self.watches, &self.alive, pulse).await;
-        paced.expect("a timer of the worker's own can be armed and waited for");
-    }
 }
 
 /// A load worker's whole life, on its own thread.
@@ -230,7 +150,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::engine::work::{Due, Moved, Next, Ticket};
+    use crate::engine::work::{Due, Moved, Next, Sink, Source, Ticket};
     use crate::engine::{Progress, Team, machine};
     use crate::plan::{self, RawPlan};
     use crate::record::{Outcome, RunRecord, Stamps};

@@ -234,7 +234,10 @@ fn threads(text: &str, connections: u32, processes: u64, available: usize) -> Re
 }
 
 /// Reads `0,2-3` into CPU numbers, each of them among `allowed`.
-fn core_list(text: &str, allowed: &[usize]) -> Result<Vec<usize>, PlanError> {
+///
+/// # Errors
+/// No such list, a core outside, a core twice.
+pub fn core_list(text: &str, allowed: &[usize]) -> Result<Vec<usize>, PlanError> {
     let bad = |problem: String| PlanError::new(format!("--cores {text}"), problem);
     let syntax = || bad("is no list of cores; write e.g. 0,2-3".into());
     let mut cores = Vec::new();

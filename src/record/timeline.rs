@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::histogram::Histogram;
-use crate::units::{NANOS_PER_S, Nanos};
+use crate::units::Nanos;
 
 /// Which second: those of the window in order, then those of the drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,13 +141,6 @@ impl IntervalCounts {
         self.completed += other.completed;
         self.ok += other.ok;
         self.failed += other.failed;
-    }
-}
-
-impl IntervalId {
-    /// The second of the window that holds `since_t0`.
-    pub fn of_window(since_t0: Nanos) -> Self {
-        Self { drain: false, second: since_t0.0 / NANOS_PER_S }
     }
 }
 

@@ -288,7 +288,7 @@ mod tests {
                   mean           601us        599us        539us       0.00us       2.00us
                   p50            601us        599us        539us       0.00us       2.00us
                   p75            851us        849us        765us       0.00us       2.00us
-                  p90           1.00ms       1000us        900us       0.00us       2.00us
+                  p90           1.00ms       1.00ms        900us       0.00us       2.00us
                   p95           1.05ms       1.05ms        945us       0.00us       2.00us
                   p99           1.09ms       1.09ms        981us       0.00us       2.00us
                   p99.9         1.10ms       1.10ms        989us       0.00us       2.00us
@@ -351,8 +351,9 @@ mod tests {
                          503; they are not in ok/s. Check URL, method and headers, or the
                          server's log.
                 Warning: [lower_bounds] response times from p90 on are lower bounds (> x): 800
-                         requests timed out, were in flight at the end or unsent, and count with
-                         the time they had waited.
+                         requests (8.0 %) timed out, were in flight at the end or unsent, and
+                         count with the time they had waited. A quantile can be off by as many
+                         ranks, no more.
                 Warning: [unsent] 380 of 10001 requests (3.8 %) fell due and were never sent: 8
                          connections did not keep up with the rate. Raise -c, or lower -R to
                          what the server takes.

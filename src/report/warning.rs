@@ -178,6 +178,9 @@ fn lost(record: &RunRecord) -> impl Iterator<Item = Warning> + '_ {
 fn interrupted(summary: &Summary<'_>) -> Option<Warning> {
     summary.record.interrupted.then(|| {
         let after = format_us(summary.window_s * 1e6);
+        if summary.record.total.counts.intended == 0 {
+            return Code::Interrupted.because("a signal ended the run before its window: nothing was measured.");
+        }
         Code::Interrupted.because(format!("a signal ended the run after {after}; the figures cover that part alone."))
     })
 }
@@ -192,7 +195,7 @@ fn aborted(summary: &Summary<'_>) -> Option<Warning> {
 }
 
 fn no_success(summary: &Summary<'_>) -> Option<Warning> {
-    summary.nothing_succeeded.then(|| {
+    (summary.nothing_succeeded && summary.record.total.counts.intended > 0).then(|| {
         Code::NoSuccess.because("not one request was answered below 400: check the URL, and that the server is up.")
     })
 }
@@ -272,8 +275,9 @@ fn lower_bounds(summary: &Summary<'_>) -> Option<Warning> {
     let (&(from, _), _) = measured.into_iter().find(|&(&(_, q), _)| lower_bound(summary.censored_from_q, q))?;
     let censored = summary.record.total.censored.count;
     Some(Code::LowerBounds.because(format!(
-        "response times from {from} on are lower bounds (> x): {censored} requests timed out, were in flight at the end or \
-         unsent, and count with the time they had waited."
+        "response times from {from} on are lower bounds (> x): {censored} requests ({}) timed out, were in flight at the \
+         end or unsent, and count with the time they had waited. A quantile can be off by as many ranks, no more.",
+        percent(censored, summary.record.total.counts.intended)
     )))
 }
 

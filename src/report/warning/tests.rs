@@ -32,14 +32,14 @@ fn an_overloaded_open_run_names_what_fell_behind() {
     check(
         &fixture::open(),
         expect![[r#"
-        failures: 400 of 10001 requests failed (4.0 %): timeout 400. The server was slower than --timeout: lower the load, or raise it.
-        http_errors: 200 of 9201 answers (2.2 %) were 400 or above, most often 503; they are not in ok/s. Check URL, method and headers, or the server's log.
-        lower_bounds: response times from p90 on are lower bounds (> x): 800 requests timed out, were in flight at the end or unsent, and count with the time they had waited.
-        unsent: 380 of 10001 requests (3.8 %) fell due and were never sent: 8 connections did not keep up with the rate. Raise -c, or lower -R to what the server takes.
-        rate_missed: 4810/s were sent of 5000/s intended: service times are those of the lighter load.
-        connection_limited: requests waited for a free connection (pool lag p99 300ms): the open load ran as a closed one of c=8. Raise -c until pool lag is gone.
-        in_flight_at_end: 20 requests had no end 2s after the sending stopped; they count with the time they had waited. Raise --drain to see them through.
-    "#]],
+            failures: 400 of 10001 requests failed (4.0 %): timeout 400. The server was slower than --timeout: lower the load, or raise it.
+            http_errors: 200 of 9201 answers (2.2 %) were 400 or above, most often 503; they are not in ok/s. Check URL, method and headers, or the server's log.
+            lower_bounds: response times from p90 on are lower bounds (> x): 800 requests (8.0 %) timed out, were in flight at the end or unsent, and count with the time they had waited. A quantile can be off by as many ranks, no more.
+            unsent: 380 of 10001 requests (3.8 %) fell due and were never sent: 8 connections did not keep up with the rate. Raise -c, or lower -R to what the server takes.
+            rate_missed: 4810/s were sent of 5000/s intended: service times are those of the lighter load.
+            connection_limited: requests waited for a free connection (pool lag p99 300ms): the open load ran as a closed one of c=8. Raise -c until pool lag is gone.
+            in_flight_at_end: 20 requests had no end 2s after the sending stopped; they count with the time they had waited. Raise --drain to see them through.
+        "#]],
     );
 }
 
