@@ -91,7 +91,7 @@ def wait(pid):
     """
     peak_kib = 0
     ended = os.pidfd_open(pid)
-    while not select.select([ended], [], [], 0.02)[0]:
+    while not select.select([ended], [], [], 0.25)[0]:
         with open(f"/proc/{pid}/status") as lines:
             # A zombie has no such line.
             peak_kib = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), peak_kib)

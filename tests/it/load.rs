@@ -290,40 +290,6 @@ fn a_stalled_server_is_charged_from_the_intended_time() {
 }
 
 #[test]
-fn every_address_of_a_name_is_used() {
-    let addresses: Vec<_> = ("localhost", 0).to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-    if !addresses.iter().any(|addr| addr.is_ipv6()) || !addresses.iter().any(|addr| addr.is_ipv4()) {
-        return note("SKIPPED every_address_of_a_name_is_used: localhost has not both kinds of address here");
-    }
-    let v4 = Server::answering(OK);
-    let Ok(v6) =
-        Server::try_on(
-            &format!("[::1]:{}", v4.addr().port()),
-            |peer| {
-                while peer.request().is_some() && peer.send(OK) {}
-            },
-        )
-    else {
-        return note("SKIPPED every_address_of_a_name_is_used: the port is taken on the other address");
-    };
-    let report = measure(&["-c", "8", "-t", "1", "-n", "40", &format!("http://localhost:{}/", v4.addr().port())]);
-    report.assert_ok(40);
-    assert_eq!((v4.accepted(), v6.accepted()), (4, 4));
-}
-
-#[test]
-fn a_dead_address_of_a_name_is_passed_over() {
-    let Ok(mut addresses) = ("localhost", 0).to_socket_addrs() else { return };
-    if !addresses.any(|addr| addr.is_ipv6()) {
-        return note("SKIPPED a_dead_address_of_a_name_is_passed_over: localhost has one address here");
-    }
-    let v4 = Server::answering(OK);
-    let report = measure(&["-c", "4", "-t", "1", "-n", "20", &format!("http://localhost:{}/", v4.addr().port())]);
-    report.assert_ok(20);
-    assert_eq!(v4.accepted(), 4);
-}
-
-#[test]
 fn an_ipv6_address_is_a_host() {
     let Ok(server) = Server::try_on("[::1]:0", |peer| while peer.request().is_some() && peer.send(OK) {}) else {
         return note("SKIPPED an_ipv6_address_is_a_host: no IPv6 loopback here");
