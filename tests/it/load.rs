@@ -1,7 +1,7 @@
 //! What load means: how many requests, when, over which connections, to whom; and what is counted where.
 
 use std::collections::HashSet;
-use std::net::{TcpListener, ToSocketAddrs as _};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
