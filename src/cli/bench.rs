@@ -1,7 +1,7 @@
 //! `ringload bench`: the options, and the files and streams they name.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
@@ -306,12 +306,10 @@ impl Outputs {
                 first_error.get_or_insert_with(|| format!("-o {}: {error}", path.display()));
             }
         }
-        let mut stdout = io::BufWriter::new(io::stdout().lock());
-        match report::write(self.stdout, summary, &mut stdout).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                first_error.get_or_insert_with(|| format!("standard output: {error}"));
-            }
-            _ => {}
+        let mut text = Vec::new();
+        let written = report::write(self.stdout, summary, &mut text).and_then(|()| super::stdout(&text));
+        if let Err(error) = written {
+            first_error.get_or_insert_with(|| format!("standard output: {error}"));
         }
         first_error.map_or(Ok(()), Err)
     }

@@ -21,14 +21,6 @@ const SMALL_BODY_BYTES: usize = 16 * 1024;
 /// Unsent requests are recorded in at most this many groups.
 const UNSENT_GROUPS: u64 = 1 << 20;
 
-fn render_line(plan: &Plan, line: u64, out: &mut Vec<u8>) {
-    let own_body = plan.urls.body(line).map(<[u8]>::len);
-    encode::render(out, plan.urls.template(line), plan.urls.target(line), own_body);
-    if let Some(body) = plan.body_of(line).filter(|body| body.len() <= SMALL_BODY_BYTES) {
-        out.extend_from_slice(body);
-    }
-}
-
 /// Takes finished seconds, gives back an empty one.
 pub(crate) type TurnPage = Box<dyn Fn(Box<Interval>) -> Box<Interval>>;
 
@@ -179,6 +171,15 @@ impl Load {
             warmup,
             large_body: self.large_bodies && self.plan.body_of(line).is_some_and(large),
         }
+    }
+}
+
+/// The bytes of one line's request, its body included where it is small.
+fn render_line(plan: &Plan, line: u64, out: &mut Vec<u8>) {
+    let own_body = plan.urls.body(line).map(<[u8]>::len);
+    encode::render(out, plan.urls.template(line), plan.urls.target(line), own_body);
+    if let Some(body) = plan.body_of(line).filter(|body| body.len() <= SMALL_BODY_BYTES) {
+        out.extend_from_slice(body);
     }
 }
 

@@ -153,7 +153,9 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             return Some(Outcome::Failed(Failure::Deadline));
         }
         let (pool, origin) = (&self.core.pool, self.ticket.origin);
-        let leased = match pool.idle(origin, self.stamps.done).filter(|_| !fresh) {
+        // A fresh one was asked for because the pooled one was dead: the others are left where they are.
+        let idle = if fresh { None } else { pool.idle(origin, self.stamps.done) };
+        let leased = match idle {
             Some(leased) => leased,
             // In a box: it is rare, and as large as all the rest of the slot's future.
             None => Box::pin(pool.dial(origin, self.watch, self.limits.deadline)).await.map(Leased::Ready),
