@@ -6,7 +6,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringload::plan::request::Common;
 use ringload::plan::urlset::Builder;
 use ringload::plan::{Arrivals, Order, Schedule, UrlSet, Walk};
-use ringload::record::{Outcome, Stamps, Tally};
+use ringload::record::{Latency, Outcome, Stamps, Tally};
 use ringload::units::{Nanos, Rate};
 use ringload::wire::decode::{Decoder, Event};
 use ringload::wire::encode;
@@ -92,7 +92,7 @@ fn recording(c: &mut Criterion) {
     });
     let other = tally.clone();
     c.bench_function("record/merge", |b| b.iter(|| tally.add(black_box(&other))));
-    c.bench_function("record/quantile", |b| b.iter(|| tally.latencies.response.quantile(black_box(0.99))));
+    c.bench_function("record/quantile", |b| b.iter(|| tally.latencies[Latency::Response].quantile(black_box(0.99))));
 }
 
 fn reading(c: &mut Criterion) {

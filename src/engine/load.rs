@@ -11,7 +11,7 @@ use super::work::{Body, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
 use crate::clock;
 use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
 use crate::record::timeline::IntervalId;
-use crate::record::{Interval, Outcome, Stamps, Tally};
+use crate::record::{Interval, Latency, Outcome, Stamps, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
 use crate::wire::decode::Head;
 use crate::wire::encode;
@@ -291,7 +291,7 @@ impl Sink for Load {
         let tally = &mut self.state.borrow_mut().tally;
         tally.counts.connections_opened += 1;
         tally.counts.connections_opened_before_t0 += u64::from(before_t0);
-        tally.latencies.connect.record(took);
+        tally.latencies[Latency::Connect].record(took);
     }
 
     fn redialled(&self, ticket: &Ticket) {

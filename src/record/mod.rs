@@ -2,6 +2,7 @@
 
 pub mod environment;
 pub mod histogram;
+pub mod latency;
 pub mod merge;
 pub mod outcome;
 pub mod streaks;
@@ -10,6 +11,7 @@ pub mod timeline;
 
 pub use environment::Environment;
 pub use histogram::Histogram;
+pub use latency::{Latency, PerLatency};
 pub use merge::merge;
 pub use outcome::{Failure, Outcome, Stamps};
 pub use streaks::Streaks;

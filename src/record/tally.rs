@@ -1,6 +1,7 @@
 //! What is counted of requests, by shard and, added up, in total. Allocated before the start; recording allocates nothing.
 
 use super::histogram::Histogram;
+use super::latency::{Latency, PerLatency};
 use super::outcome::{Failure, Outcome, Stamps};
 use crate::units::Nanos;
 
@@ -47,27 +48,6 @@ pub struct Traffic {
     pub sent: u64,
 }
 
-/// The histograms of the contract.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Latencies {
-    /// done − intended of all that was answered or waited; the unanswered with the time waited so far.
-    pub response: Histogram,
-    /// done − intended of ok.
-    pub response_ok: Histogram,
-    /// done − sent of ok and http_error.
-    pub service: Histogram,
-    /// ready − intended of sent.
-    pub pool_lag: Histogram,
-    /// sent − ready of sent.
-    pub client_lag: Histogram,
-    /// Send completion seen − sent.
-    pub submit_lag: Histogram,
-    /// First byte − sent of ok and http_error.
-    pub first_byte: Histogram,
-    /// Opening a connection.
-    pub connect: Histogram,
-}
-
 /// Response times that are only lower bounds: timeouts, and what had no end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Censored {
@@ -91,8 +71,8 @@ pub struct Tally {
     /// Before T0.
     pub warmup: Warmup,
     /// Times.
-    pub latencies: Latencies,
-    /// Which of `latencies.response` are lower bounds.
+    pub latencies: PerLatency<Histogram>,
+    /// Which of `latencies[Latency::Response]` are lower bounds.
     pub censored: Censored,
 }
 
@@ -104,7 +84,7 @@ impl Default for Tally {
             status: vec![0; 1000],
             traffic: Traffic::default(),
             warmup: Warmup::default(),
-            latencies: Latencies::default(),
+            latencies: PerLatency::default(),
             censored: Censored::default(),
         }
     }
@@ -150,7 +130,9 @@ impl Tally {
         self.traffic.sent += other.traffic.sent;
         self.warmup.requests += other.warmup.requests;
         self.warmup.failed += other.warmup.failed;
-        self.latencies.add(&other.latencies);
+        for (latency, part) in other.latencies.iter() {
+            self.latencies[latency].add(part);
+        }
         self.censored.count += other.censored.count;
         self.censored.least = [self.censored.least, other.censored.least].into_iter().flatten().min();
     }
@@ -172,11 +154,11 @@ impl Tally {
             ("failed = the sum of its kinds", counts.failed, self.failures.iter().sum()),
             ("answers by status = ok + http_error", self.status.iter().sum(), answered),
             ("lower bounds = waited + in_flight_at_end + unsent", self.censored.count, censored),
-            ("response.count = answered + lower bounds", latencies.response.count(), answered + censored),
-            ("response_ok.count = ok", latencies.response_ok.count(), counts.ok),
-            ("service.count = answered", latencies.service.count(), answered),
-            ("pool_lag.count = sent", latencies.pool_lag.count(), counts.sent),
-            ("client_lag.count = sent", latencies.client_lag.count(), counts.sent),
+            ("response.count = answered + lower bounds", latencies[Latency::Response].count(), answered + censored),
+            ("response_ok.count = ok", latencies[Latency::ResponseOk].count(), counts.ok),
+            ("service.count = answered", latencies[Latency::Service].count(), answered),
+            ("pool_lag.count = sent", latencies[Latency::PoolLag].count(), counts.sent),
+            ("client_lag.count = sent", latencies[Latency::ClientLag].count(), counts.sent),
         ];
         if let Some((name, left, right)) = equalities.into_iter().find(|(_, left, right)| left != right) {
             return Err(format!("{name} does not hold: {left} against {right}"));
@@ -190,29 +172,29 @@ impl Tally {
     fn record_lags(&mut self, stamps: &Stamps) {
         let Some(sent) = stamps.sent else { return };
         self.counts.sent += 1;
-        self.latencies.pool_lag.record(Nanos(stamps.ready.0 - stamps.intended.0));
-        self.latencies.client_lag.record(Nanos(sent.0 - stamps.ready.0));
+        self.latencies[Latency::PoolLag].record(Nanos(stamps.ready.0 - stamps.intended.0));
+        self.latencies[Latency::ClientLag].record(Nanos(sent.0 - stamps.ready.0));
         if let Some(submitted) = stamps.submitted {
-            self.latencies.submit_lag.record(Nanos(submitted.0 - sent.0));
+            self.latencies[Latency::SubmitLag].record(Nanos(submitted.0 - sent.0));
         }
     }
 
     fn record_answer(&mut self, status: u16, response: Nanos, stamps: &Stamps) {
         let sent = stamps.sent.expect("an answer follows a request");
         self.status[usize::from(status)] += 1;
-        self.latencies.response.record(response);
-        self.latencies.service.record(Nanos(stamps.done.0 - sent.0));
-        self.latencies.first_byte.record(Nanos(stamps.first_byte.unwrap_or(stamps.done).0 - sent.0));
+        self.latencies[Latency::Response].record(response);
+        self.latencies[Latency::Service].record(Nanos(stamps.done.0 - sent.0));
+        self.latencies[Latency::FirstByte].record(Nanos(stamps.first_byte.unwrap_or(stamps.done).0 - sent.0));
         if status < 400 {
             self.counts.ok += 1;
-            self.latencies.response_ok.record(response);
+            self.latencies[Latency::ResponseOk].record(response);
         } else {
             self.counts.http_error += 1;
         }
     }
 
     fn record_censored(&mut self, waited: Nanos, n: u64) {
-        self.latencies.response.record_n(waited, n);
+        self.latencies[Latency::Response].record_n(waited, n);
         self.censored.count += n;
         self.censored.least = Some(self.censored.least.map_or(waited, |least| least.min(waited)));
     }
@@ -230,32 +212,5 @@ impl Counts {
         self.redials += other.redials;
         self.connections_opened += other.connections_opened;
         self.connections_opened_before_t0 += other.connections_opened_before_t0;
-    }
-}
-
-impl Latencies {
-    /// All of them under their names in reports; a contract.
-    pub fn named(&self) -> [(&'static str, &Histogram); 8] {
-        [
-            ("response", &self.response),
-            ("response_ok", &self.response_ok),
-            ("service", &self.service),
-            ("pool_lag", &self.pool_lag),
-            ("client_lag", &self.client_lag),
-            ("submit_lag", &self.submit_lag),
-            ("first_byte", &self.first_byte),
-            ("connect", &self.connect),
-        ]
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.response.add(&other.response);
-        self.response_ok.add(&other.response_ok);
-        self.service.add(&other.service);
-        self.pool_lag.add(&other.pool_lag);
-        self.client_lag.add(&other.client_lag);
-        self.submit_lag.add(&other.submit_lag);
-        self.first_byte.add(&other.first_byte);
-        self.connect.add(&other.connect);
     }
 }

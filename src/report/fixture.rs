@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::plan::shard::{Cpu, Machine};
 use crate::plan::{Plan, RawPlan, shards, validate};
 use crate::record::timeline::{IntervalId, Timeline};
-use crate::record::{Environment, Failure, Interval, Outcome, RunRecord, ShardRecord, Stamps, Tally, merge};
+use crate::record::{Environment, Failure, Interval, Latency, Outcome, RunRecord, ShardRecord, Stamps, Tally, merge};
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// All flags of a current kernel.
@@ -135,7 +135,7 @@ impl Run {
         for shard in &mut self.shards {
             shard.tally.counts.connections_opened = u64::from(shard.shard.connections);
             shard.tally.counts.connections_opened_before_t0 = u64::from(shard.shard.connections);
-            shard.tally.latencies.connect.record_n(Nanos(80 * US), u64::from(shard.shard.connections));
+            shard.tally.latencies[Latency::Connect].record_n(Nanos(80 * US), u64::from(shard.shard.connections));
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::echo::{self, PlanEcho};
 use super::summary::{self, Rates, ShardSummary, Statistics, Summary, interval_start_s};
-use crate::record::{Failure, Histogram, Point, ShardRecord, Tally, histogram};
+use crate::record::{Failure, Histogram, Latency, Point, ShardRecord, Tally, histogram};
 use crate::units::Nanos;
 
 /// Additive: fields come and never change their meaning.
@@ -52,7 +52,7 @@ struct Report<'a> {
     warmup: Warmup,
     rate_per_s: RatePerS,
     bytes: Bytes,
-    latency_us: LatencyUs,
+    latency_us: BTreeMap<&'static str, LatencyUs>,
     client: Client,
     histogram_bounds: HistogramBounds,
     histograms: BTreeMap<&'static str, String>,
@@ -137,25 +137,6 @@ struct Bytes {
 
 #[derive(Serialize)]
 struct LatencyUs {
-    response: Response,
-    response_ok: Latency,
-    service: Latency,
-    pool_lag: Latency,
-    client_lag: Latency,
-    submit_lag: Latency,
-    first_byte: Latency,
-    connect: Latency,
-}
-
-#[derive(Serialize)]
-struct Response {
-    #[serde(flatten)]
-    latency: Latency,
-    censored_from_q: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct Latency {
     count: u64,
     min: Option<f64>,
     mean: Option<f64>,
@@ -167,6 +148,9 @@ struct Latency {
     p99_9: Option<f64>,
     p99_99: Option<f64>,
     max: Option<f64>,
+    /// Of the response time alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    censored_from_q: Option<Option<f64>>,
 }
 
 #[derive(Serialize)]
@@ -205,17 +189,11 @@ struct Shard<'a> {
     counts: Counts,
     failures: BTreeMap<&'static str, u64>,
     sent_per_s: f64,
-    latency_us: ShardLatencyUs,
+    latency_us: BTreeMap<&'static str, LatencyUs>,
     cpu_s: f64,
     cpu_us_per_request: Option<f64>,
     ring_flags: &'a [&'static str],
     lost: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct ShardLatencyUs {
-    response: Response,
-    service: Latency,
 }
 
 #[derive(Serialize)]
@@ -227,8 +205,9 @@ struct Warning<'a> {
 fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
     let (plan, record) = (summary.plan, summary.record);
     let total = &record.total;
-    let latencies = total.latencies.named().into_iter();
-    let histograms = latencies.map(|(name, histogram)| Ok((name, encode(histogram)?))).collect::<io::Result<_>>()?;
+    let blobs = total.latencies.iter().map(|(latency, histogram)| Ok((latency.name(), encode(histogram)?)));
+    let histograms = blobs.collect::<io::Result<_>>()?;
+    let latencies = summary.latencies.iter();
     Ok(Report {
         schema_version: SCHEMA_VERSION,
         tool: Tool {
@@ -260,7 +239,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
             in_per_s: summary.bytes_per_s.received,
             out_per_s: summary.bytes_per_s.sent,
         },
-        latency_us: LatencyUs::new(summary),
+        latency_us: latencies.map(|of| LatencyUs::named(of, summary.censored_from_q)).collect(),
         client: Client { cpu_s: summary.cpu_s, cpu_us_per_request: summary.cpu_us_per_request },
         histogram_bounds: HistogramBounds {
             lowest: histogram::LOWEST_NS,
@@ -339,23 +318,14 @@ impl RatePerS {
 }
 
 impl LatencyUs {
-    fn new(summary: &Summary<'_>) -> Self {
-        let latencies = &summary.latencies;
-        Self {
-            response: Response { latency: Latency::new(&latencies.response), censored_from_q: summary.censored_from_q },
-            response_ok: Latency::new(&latencies.response_ok),
-            service: Latency::new(&latencies.service),
-            pool_lag: Latency::new(&latencies.pool_lag),
-            client_lag: Latency::new(&latencies.client_lag),
-            submit_lag: Latency::new(&latencies.submit_lag),
-            first_byte: Latency::new(&latencies.first_byte),
-            connect: Latency::new(&latencies.connect),
-        }
+    /// By name; `censored_from_q` is of the response time.
+    fn named(of: (Latency, &Statistics), censored_from_q: Option<f64>) -> (&'static str, Self) {
+        let (latency, statistics) = of;
+        let censored_from_q = (latency == Latency::Response).then_some(censored_from_q);
+        (latency.name(), Self::new(statistics, censored_from_q))
     }
-}
 
-impl Latency {
-    fn new(statistics: &Statistics) -> Self {
+    fn new(statistics: &Statistics, censored_from_q: Option<Option<f64>>) -> Self {
         let [p50, p75, p90, p95, p99, p99_9, p99_99] = statistics.quantiles_us;
         Self {
             count: statistics.count,
@@ -369,6 +339,7 @@ impl Latency {
             p99_9,
             p99_99,
             max: statistics.max_us,
+            censored_from_q,
         }
     }
 }
@@ -399,13 +370,9 @@ impl<'a> Shard<'a> {
             counts: Counts::new(&record.tally),
             failures: failures(&record.tally),
             sent_per_s: figures.sent_per_s,
-            latency_us: ShardLatencyUs {
-                response: Response {
-                    latency: Latency::new(&figures.response),
-                    censored_from_q: figures.censored_from_q,
-                },
-                service: Latency::new(&figures.service),
-            },
+            latency_us: [(Latency::Response, &figures.response), (Latency::Service, &figures.service)]
+                .map(|of| LatencyUs::named(of, figures.censored_from_q))
+                .into(),
             cpu_s: figures.cpu_s,
             cpu_us_per_request: figures.cpu_us_per_request,
             ring_flags: record.ring_flags,

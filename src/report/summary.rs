@@ -5,7 +5,7 @@
 use super::echo::config_digest;
 use super::warning::{self, Warning};
 use crate::plan::Plan;
-use crate::record::{Histogram, RunRecord, ShardRecord, Tally};
+use crate::record::{Histogram, Latency, PerLatency, RunRecord, ShardRecord, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// The quantiles of every latency: their names in reports, and q.
@@ -28,7 +28,7 @@ pub struct Summary<'a> {
     /// HTTP bytes a second of the window.
     pub bytes_per_s: Bytes,
     /// One for each histogram.
-    pub latencies: Latencies,
+    pub latencies: PerLatency<Statistics>,
     /// The share of `response` below its first lower bound, 0 to 1: quantiles from there on are lower bounds, and so are
     /// mean and maximum. `None` where nothing is one.
     pub censored_from_q: Option<f64>,
@@ -89,27 +89,6 @@ pub struct Statistics {
     pub max_us: Option<f64>,
 }
 
-/// The histograms of the contract, summed up.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Latencies {
-    /// Of all that was answered or waited.
-    pub response: Statistics,
-    /// Of ok.
-    pub response_ok: Statistics,
-    /// Of ok and http_error.
-    pub service: Statistics,
-    /// Of sent.
-    pub pool_lag: Statistics,
-    /// Of sent.
-    pub client_lag: Statistics,
-    /// Of sent, where the completion was seen.
-    pub submit_lag: Statistics,
-    /// Of ok and http_error.
-    pub first_byte: Statistics,
-    /// Of connections opened.
-    pub connect: Statistics,
-}
-
 /// One shard's derived numbers; its counts are in the record under the same index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ShardSummary {
@@ -147,7 +126,7 @@ impl<'a> Summary<'a> {
                 received: total.traffic.received as f64 / window_s,
                 sent: total.traffic.sent as f64 / window_s,
             },
-            latencies: latencies(&total.latencies),
+            latencies: total.latencies.map(Statistics::new),
             censored_from_q: censored_from_q(total),
             status: (0u16..).zip(total.status.iter().copied()).filter(|&(_, n)| n > 0).collect(),
             shards: record.shards.iter().map(|shard| ShardSummary::new(shard, window_s)).collect(),
@@ -192,9 +171,9 @@ impl ShardSummary {
         let sent = record.tally.counts.sent;
         Self {
             sent_per_s: sent as f64 / window_s,
-            response: Statistics::new(&record.tally.latencies.response),
+            response: Statistics::new(&record.tally.latencies[Latency::Response]),
             censored_from_q: censored_from_q(&record.tally),
-            service: Statistics::new(&record.tally.latencies.service),
+            service: Statistics::new(&record.tally.latencies[Latency::Service]),
             cpu_s: record.cpu.as_secs_f64(),
             cpu_us_per_request: us_per(record.cpu, sent),
         }
@@ -227,26 +206,13 @@ fn rates(record: &RunRecord, window_s: f64) -> Rates {
     }
 }
 
-fn latencies(measured: &crate::record::tally::Latencies) -> Latencies {
-    Latencies {
-        response: Statistics::new(&measured.response),
-        response_ok: Statistics::new(&measured.response_ok),
-        service: Statistics::new(&measured.service),
-        pool_lag: Statistics::new(&measured.pool_lag),
-        client_lag: Statistics::new(&measured.client_lag),
-        submit_lag: Statistics::new(&measured.submit_lag),
-        first_byte: Statistics::new(&measured.first_byte),
-        connect: Statistics::new(&measured.connect),
-    }
-}
-
 /// Whether the response time at `q`, 0 to 1, is only a lower bound, for a run or a shard censored from `from_q` on.
 pub fn lower_bound(from_q: Option<f64>, q: f64) -> bool {
     from_q.is_some_and(|from| q >= from)
 }
 
 fn censored_from_q(tally: &Tally) -> Option<f64> {
-    let response = &tally.latencies.response;
+    let response = &tally.latencies[Latency::Response];
     let least = tally.censored.least.filter(|_| tally.censored.count > 0)?;
     Some(response.count_below(least) as f64 / response.count() as f64)
 }
@@ -308,7 +274,7 @@ mod tests {
     fn nothing_measured_leaves_nothing_to_tell() {
         let (plan, record) = fixture::empty();
         let summary = Summary::new(&plan, &record);
-        assert_eq!(summary.latencies, Latencies::default());
+        assert_eq!(summary.latencies, PerLatency::default());
         assert_eq!((summary.cpu_us_per_request, summary.censored_from_q), (None, None));
         assert!(summary.nothing_succeeded && summary.workers_lost == 0);
     }

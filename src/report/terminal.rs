@@ -8,7 +8,7 @@ use super::escape::escape;
 use super::summary::{QUANTILES, Statistics, Summary, lower_bound};
 use super::warning::ranges;
 use crate::plan::{Arrivals, Load};
-use crate::record::Failure;
+use crate::record::{Failure, Latency};
 use crate::units::{Nanos, format_bytes, format_us};
 
 /// Width of the report.
@@ -137,13 +137,14 @@ fn write_accounting(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<(
 
 fn write_latency(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     let latencies = &summary.latencies;
-    let (response, service) = (&latencies.response, &latencies.service);
+    let (response, service) = (&latencies[Latency::Response], &latencies[Latency::Service]);
     writeln!(
         out,
         "{:<10}{:>12}{:>13}{:>13}{:>13}{:>13}",
         "Latency", "response", "service", "first byte", "pool lag", "client lag"
     )?;
-    let others = [service, &latencies.first_byte, &latencies.pool_lag, &latencies.client_lag];
+    let others =
+        [service, &latencies[Latency::FirstByte], &latencies[Latency::PoolLag], &latencies[Latency::ClientLag]];
     let mut row = |name: &str, bound: bool, of: &dyn Fn(&Statistics) -> Option<f64>| {
         let [service, first_byte, pool_lag, client_lag] = others.map(|statistics| cell(of(statistics), false));
         let response = cell(of(response), bound);

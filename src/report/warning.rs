@@ -3,7 +3,7 @@
 use super::escape::escape;
 use super::summary::{QUANTILES, Summary, lower_bound};
 use crate::plan::{Load, Plan};
-use crate::record::{Failure, RunRecord};
+use crate::record::{Failure, Latency, RunRecord};
 use crate::units::format_us;
 
 /// Share of a core's time beyond which its worker, not the server, is what limits the load.
@@ -271,7 +271,8 @@ fn redirects(summary: &Summary<'_>) -> Option<Warning> {
 }
 
 fn lower_bounds(summary: &Summary<'_>) -> Option<Warning> {
-    let measured = QUANTILES.iter().zip(summary.latencies.response.quantiles_us).filter(|(_, value)| value.is_some());
+    let measured =
+        QUANTILES.iter().zip(summary.latencies[Latency::Response].quantiles_us).filter(|(_, value)| value.is_some());
     let (&(from, _), _) = measured.into_iter().find(|&(&(_, q), _)| lower_bound(summary.censored_from_q, q))?;
     let censored = summary.record.total.censored.count;
     Some(Code::LowerBounds.because(format!(
@@ -308,8 +309,8 @@ fn rate_missed(summary: &Summary<'_>) -> Option<Warning> {
 }
 
 fn connection_limited(summary: &Summary<'_>) -> Option<Warning> {
-    let pool_lag_us = summary.latencies.pool_lag.p99_us()?;
-    let response_us = summary.latencies.response.p99_us()?;
+    let pool_lag_us = summary.latencies[Latency::PoolLag].p99_us()?;
+    let response_us = summary.latencies[Latency::Response].p99_us()?;
     let limited = is_open(summary.plan) && pool_lag_us > 1_000.0 && pool_lag_us > 0.1 * response_us;
     limited.then(|| {
         Code::ConnectionLimited.because(format!(
@@ -361,14 +362,14 @@ fn churn(summary: &Summary<'_>) -> Option<Warning> {
 }
 
 fn clamped(summary: &Summary<'_>) -> Option<Warning> {
-    let values: u64 = summary.record.total.latencies.named().iter().map(|(_, histogram)| histogram.clamped()).sum();
+    let values: u64 = summary.record.total.latencies.iter().map(|(_, histogram)| histogram.clamped()).sum();
     (values > 0).then(|| {
         Code::Clamped.because(format!("above the 24 h that are told apart, and counted as 24 h: {values} times."))
     })
 }
 
 fn few_samples(summary: &Summary<'_>) -> Option<Warning> {
-    let response = &summary.latencies.response;
+    let response = &summary.latencies[Latency::Response];
     (response.count > 0 && response.p99_us().is_none()).then(|| {
         let count = response.count;
         Code::FewSamples.because(format!("{count} requests are too few for a p99; run longer (-d) or send more (-n)."))

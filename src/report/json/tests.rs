@@ -137,7 +137,8 @@ fn limits_and_the_rule_that_ended_the_run_are_told_in_full() {
 fn the_histograms_read_back_as_they_were() {
     let run = fixture::open();
     let report = json(&run);
-    for (name, histogram) in run.1.total.latencies.named() {
+    for (latency, histogram) in run.1.total.latencies.iter() {
+        let name = latency.name();
         let blob = BASE64_STANDARD.decode(report["histograms"][name].as_str().expect("a blob")).expect("base64");
         let read: hdrhistogram::Histogram<u64> = Deserializer::new().deserialize(&mut blob.as_slice()).expect(name);
         assert!(read == *histogram.hdr(), "{name}");

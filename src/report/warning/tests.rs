@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use super::super::fixture::{self, FLAGS, MS, Run, US, raw};
 use super::*;
 use crate::plan::RawPlan;
-use crate::record::{Outcome, RunRecord};
+use crate::record::{Latency, Outcome, RunRecord};
 
 fn check((plan, record): &(Plan, RunRecord), expect: Expect) {
     let summary = Summary::new(plan, record);
@@ -93,7 +93,7 @@ fn reconnecting_clients_and_busy_ones_are_told() {
     run.shard(0).tally.counts.connections_opened = 105;
     run.shard(0).tally.counts.connections_opened_before_t0 = 4;
     run.shard(1).cpu = crate::units::Nanos::from_millis(1_800);
-    run.shard(1).tally.latencies.connect.record(crate::units::Nanos(u64::MAX));
+    run.shard(1).tally.latencies[Latency::Connect].record(crate::units::Nanos(u64::MAX));
     check(
         &run.finish(),
         expect![[r#"
