@@ -80,6 +80,13 @@ fn heading(summary: &Summary<'_>) -> Vec<String> {
             if plan.keep_alive { "" } else { ", closed after each answer" }
         ),
     ];
+    if plan.urls.len() > 1 {
+        let weights = if plan.urls.weights().is_some() { ", by weight" } else { "" };
+        lines.push(format!("  {} lines, {} order{weights}", plan.urls.len(), plan.order.name()));
+    }
+    if plan.part.count > 1 {
+        lines.push(format!("  part {} of {} of this load", plan.part.index + 1, plan.part.count));
+    }
     if plan.warmup > Nanos::ZERO {
         let warmup = &record.total.warmup;
         lines.push(format!(
@@ -466,12 +473,12 @@ mod tests {
     #[test]
     fn long_urls_are_cut_and_the_rest_of_them_counted() {
         let url = format!("http://10.0.0.2/{}", "x".repeat(200));
-        let (plan, record) =
-            Run::new(&RawPlan { urls: vec![url, "http://10.0.0.3/".into()], keep_alive: Some(false), ..raw() })
-                .finish();
-        let text = text(&(plan, record));
+        let urls = vec![url, "http://10.0.0.3/".into()];
+        let raw = RawPlan { urls, keep_alive: Some(false), shard: Some("2/3".into()), ..raw() };
+        let text = text(&Run::new(&raw).finish());
         assert!(text.lines().next().is_some_and(|line| line.ends_with("xxx... and 1 more")), "{text}");
         assert!(text.contains("closed after each answer"));
+        assert!(text.contains("  2 lines, seq order\n  part 2 of 3 of this load\n"), "{text}");
     }
 
     #[test]

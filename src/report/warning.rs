@@ -285,10 +285,16 @@ fn lower_bounds(summary: &Summary<'_>) -> Option<Warning> {
 fn unsent(summary: &Summary<'_>) -> Option<Warning> {
     let counts = &summary.record.total.counts;
     let behind = is_open(summary.plan) && counts.unsent * 1_000 > counts.intended;
+    let no_connection = [Failure::Resolve, Failure::Connect, Failure::ConnectTimeout];
+    let unconnected: u64 = no_connection.iter().map(|&kind| summary.record.total.failures[kind as usize]).sum();
+    let advice = if unconnected > 0 {
+        "Mend what refused connections first: a dead origin holds requests back while it rests."
+    } else {
+        "Raise -c, or lower -R to what the server takes."
+    };
     behind.then(|| {
         Code::Unsent.because(format!(
-            "{} of {} requests ({}) fell due and were never sent: {} connections did not keep up with the rate. Raise -c, \
-             or lower -R to what the server takes.",
+            "{} of {} requests ({}) fell due and were never sent: {} connections did not keep up with the rate. {advice}",
             counts.unsent,
             counts.intended,
             percent(counts.unsent, counts.intended),

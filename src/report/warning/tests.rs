@@ -182,3 +182,16 @@ fn names_are_unique_and_in_order() {
     names.dedup();
     assert_eq!(names.len(), Code::ALL.len());
 }
+
+#[test]
+fn what_a_dead_origin_held_back_is_not_blamed_on_the_connections() {
+    let mut run = Run::new(&RawPlan { rate: Some("1k".into()), ..raw() });
+    for number in 0..100 {
+        run.refused(0, number * MS, Failure::Connect);
+        run.unsent(1, number * MS);
+    }
+    let (plan, record) = run.finish();
+    let summary = Summary::new(&plan, &record);
+    let unsent = summary.warnings.iter().find(|warning| warning.code() == "unsent").expect("the warning");
+    assert!(unsent.text.contains("dead origin") && !unsent.text.contains("Raise -c"), "{}", unsent.text);
+}
