@@ -35,7 +35,7 @@ pub(super) fn deal(raw: &mut RawPlan, machine: &Machine) -> Vec<usize> {
     let left: Vec<usize> = allowed.iter().copied().filter(|core| !named.contains(core)).collect();
     let server = match (named.is_empty(), left.is_empty()) {
         (true, _) => half,
-        (false, true) => allowed.clone(),
+        (false, true) => allowed,
         (false, false) => left,
     };
     raw.cores.get_or_insert_with(|| list(&client));

@@ -74,7 +74,7 @@ pub(super) fn complete(args: Args, mut typed: Vec<OsString>) -> Result<Args, Pla
             let group = TARGETS.contains(&entry.key.as_str()) && args.names_a_target();
             group || matches.value_source(entry.id.as_str()) == Some(ValueSource::CommandLine)
         };
-        let mut entries = entries(&said.file, &text, path.parent().unwrap_or(Path::new("")))?;
+        let mut entries = entries(&said.file, &text, path.parent().unwrap_or_else(|| Path::new("")))?;
         entries.retain(|entry| !overruled(entry));
         for entry in entries {
             entry.check().map_err(|problem| at(&said.file, entry.line, &entry.key, problem))?;
@@ -260,8 +260,7 @@ fn find<'a>(command: &'a Command, name: &str) -> Result<&'a Arg, String> {
         return Err("is no key; it belongs on the command line".to_owned());
     }
     let goes_by = |option: &&Arg| {
-        let shorts = option.get_short_and_visible_aliases().unwrap_or_default();
-        let mut shorts = shorts.into_iter().chain(option.get_all_short_aliases().unwrap_or_default());
+        let mut shorts = option.get_short().into_iter().chain(option.get_all_short_aliases().unwrap_or_default());
         let longs = option.get_all_aliases().unwrap_or_default();
         shorts.any(|short| short.to_string() == name) || longs.contains(&name)
     };
@@ -326,7 +325,7 @@ fn argument(option: &Arg, key: &str, value: &str, folder: &Path) -> Option<OsStr
     if !option.is_positional() {
         argument.push(format!("--{key}="));
     }
-    let file = if takes == Takes::Path { Some(value) } else { mask::kind(key).and(value.strip_prefix('@')) };
+    let file = if takes == Takes::Path { Some(value) } else { mask::kind(key).and_then(|_| value.strip_prefix('@')) };
     match file.filter(|file| !file.is_empty() && *file != "-") {
         Some(file) => {
             argument.push(&value[..value.len() - file.len()]);

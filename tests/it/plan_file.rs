@@ -225,6 +225,16 @@ fn standard_input_stays_standard_input() {
 }
 
 #[test]
+fn the_readme_s_plan_can_be_used() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let folder = Folder::new(example);
+    folder.put("urls.txt", "http://127.0.0.1/\n");
+    folder.put("secret-headers.txt", "X-Key: hush\n");
+    assert!(printed(&["--plan", &folder.plan()]).contains("rate = \"10k\""));
+}
+
+#[test]
 fn printing_a_plan_sends_nothing_and_refuses_a_bad_one() {
     let server = Server::answering(OK);
     let text = printed(&[&server.url("/"), "-d", "1h"]);
