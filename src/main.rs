@@ -22,7 +22,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Box<dyn Error>> {
     let machine = engine::machine::machine();
-    let args = match cli::parse() {
+    let args = match cli::parse()? {
+        Command::Bench(args) if args.prints_plan() => return cli::plan_print::run(*args, &machine),
         Command::Bench(args) => args,
         Command::Target(args) => return cli::target::run(&args, &machine),
         Command::Help(args) => return cli::help::run(&args),
@@ -30,7 +31,7 @@ fn run() -> Result<u8, Box<dyn Error>> {
         Command::Man => return Ok(cli::pages::man()?),
     };
     let mut session = Session::open(*args, &machine)?;
-    let plan = Arc::new(plan::validate(&session.take_raw(), &machine)?);
+    let plan = Arc::new(plan::validate(&session.take_raw(), &machine).map_err(|error| session.blame(error))?);
     let shards = plan::shards(&plan);
     let mut observe = session.watch(&plan)?;
     let record = engine::run(&plan, &shards, &machine, &session.control, &mut observe)?;

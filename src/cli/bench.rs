@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
 use super::mask;
+use super::plan_file::PlanArgs;
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::{Arrivals, Order, PlanError, RawPlan};
 use crate::report::{self, Format, Summary};
@@ -27,6 +28,8 @@ pub struct Args {
     limits: LimitArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    pub(super) plan: PlanArgs,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -127,9 +130,9 @@ struct LimitArgs {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
 struct OutputArgs {
-    /// The report on standard output [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    format: Option<FormatArg>,
+    /// The report on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    format: FormatArg,
     /// Also write the report to FILE (.json, .txt choose the format, else --format); may be given again
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Vec<PathBuf>,
@@ -185,12 +188,17 @@ impl Args {
         !self.urls.is_empty() || self.request.input.is_some()
     }
 
+    /// Whether the plan is to be printed and nothing sent.
+    pub fn prints_plan(&self) -> bool {
+        self.plan.print_plan
+    }
+
     /// What was said, with every file read.
     ///
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
     pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, limits, output } = self;
+        let Self { urls, load, request, limits, output, plan: _ } = self;
         let outputs = output.check()?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -260,7 +268,7 @@ impl From<FormatArg> for Format {
 impl OutputArgs {
     /// Finds out before the run whether the report could be written after it.
     fn check(self) -> Result<Outputs, PlanError> {
-        let format = Format::from(self.format.unwrap_or_default());
+        let format = Format::from(self.format);
         let mut files = Vec::with_capacity(self.output.len());
         for path in self.output {
             let subject = || format!("-o {}", path.display());

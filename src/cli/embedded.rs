@@ -12,6 +12,22 @@ use crate::target::{Options, Target, TargetError};
 /// # Errors
 /// The target's, when it cannot listen.
 pub(super) fn start(raw: &mut RawPlan, machine: &Machine) -> Result<(Target, String), TargetError> {
+    let server = deal(raw, machine);
+    let target = Target::start(&Options { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), cores: server.clone() })?;
+    let url = format!("http://{}/", target.addr());
+    raw.urls.push(url.clone());
+    let sharing =
+        if machine.cpus.len() == 1 { "there is one core, which both share" } else { "both share this machine" };
+    let note = format!(
+        "no URL given: measuring the embedded target at {url} on core {}, from core {}; {sharing}",
+        list(&server),
+        raw.cores.as_deref().unwrap_or_default(),
+    );
+    Ok((target, note))
+}
+
+/// Gives the client its cores, where it was given none; returns those of the target.
+pub(super) fn deal(raw: &mut RawPlan, machine: &Machine) -> Vec<usize> {
     let allowed = machine.spread(machine.cpus.len());
     let (client, half) = split(&allowed);
     // Cores that the client was given are left to it, if that leaves any.
@@ -19,21 +35,12 @@ pub(super) fn start(raw: &mut RawPlan, machine: &Machine) -> Result<(Target, Str
     let left: Vec<usize> = allowed.iter().copied().filter(|core| !named.contains(core)).collect();
     let server = match (named.is_empty(), left.is_empty()) {
         (true, _) => half,
-        (false, true) => allowed.clone(),
+        (false, true) => allowed,
         (false, false) => left,
     };
-    let target = Target::start(&Options { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), cores: server.clone() })?;
-    let url = format!("http://{}/", target.addr());
-    raw.urls.push(url.clone());
     raw.cores.get_or_insert_with(|| list(&client));
     raw.embedded_target = true;
-    let sharing = if allowed.len() == 1 { "there is one core, which both share" } else { "both share this machine" };
-    let note = format!(
-        "no URL given: measuring the embedded target at {url} on core {}, from core {}; {sharing}",
-        list(&server),
-        raw.cores.as_deref().unwrap_or_default(),
-    );
-    Ok((target, note))
+    server
 }
 
 /// Half of the cores each, the odd one to the target; the one core to both.
@@ -44,7 +51,8 @@ fn split(allowed: &[usize]) -> (Vec<usize>, Vec<usize>) {
     }
 }
 
-fn list(cores: &[usize]) -> String {
+/// Cores as `--cores` reads them.
+pub(super) fn list(cores: &[usize]) -> String {
     cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 

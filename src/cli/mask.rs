@@ -11,7 +11,7 @@ pub(super) fn argv(arguments: impl Iterator<Item = String>) -> Vec<String> {
     let mut expected = None;
     for argument in arguments {
         if let Some(kind) = expected.take() {
-            masked.push(value(kind, &argument));
+            masked.push(secret(kind, &argument));
             continue;
         }
         let (text, next) = option(&argument);
@@ -21,31 +21,39 @@ pub(super) fn argv(arguments: impl Iterator<Item = String>) -> Vec<String> {
     masked
 }
 
-/// An option whose value may be a secret.
+/// An option whose value may be a secret, or `@FILE` with one.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Header,
     Body,
 }
 
+/// All of them.
+const OPTIONS: [(&str, char, Kind); 2] = [("header", 'H', Kind::Header), ("body", 'b', Kind::Body)];
+
+/// What may be secret in the value of the option `--long`; that of any other is at most a URL with credentials.
+pub(super) fn kind(long: &str) -> Option<Kind> {
+    OPTIONS.iter().find(|(name, ..)| *name == long).map(|(.., kind)| *kind)
+}
+
 /// The argument with an attached value masked, or the kind of value that must follow it.
 fn option(argument: &str) -> (String, Option<Kind>) {
-    for (long, kind) in [("--header", Kind::Header), ("--body", Kind::Body)] {
-        match argument.strip_prefix(long) {
+    for (long, _, kind) in OPTIONS {
+        match argument.strip_prefix("--").and_then(|typed| typed.strip_prefix(long)) {
             Some("") => return (argument.to_owned(), Some(kind)),
-            Some(rest) if rest.starts_with('=') => return (format!("{long}={}", value(kind, &rest[1..])), None),
+            Some(rest) if rest.starts_with('=') => return (format!("--{long}={}", secret(kind, &rest[1..])), None),
             _ => {}
         }
     }
     // Short options may stand together: -q takes no value.
     let cluster = argument.strip_prefix('-').filter(|rest| !rest.starts_with('-')).unwrap_or_default();
     let flags = cluster.len() - cluster.trim_start_matches('q').len();
-    for (short, kind) in [('H', Kind::Header), ('b', Kind::Body)] {
+    for (_, short, kind) in OPTIONS {
         match cluster[flags..].strip_prefix(short) {
             Some("") => return (argument.to_owned(), Some(kind)),
             Some(rest) => {
                 let typed = rest.strip_prefix('=').unwrap_or(rest);
-                return (format!("-{}{short}{}", &cluster[..flags], value(kind, typed)), None);
+                return (format!("-{}{short}{}", &cluster[..flags], secret(kind, typed)), None);
             }
             None => {}
         }
@@ -53,16 +61,37 @@ fn option(argument: &str) -> (String, Option<Kind>) {
     (mask_userinfo(argument), None)
 }
 
-fn value(kind: Kind, text: &str) -> String {
+/// The value of an option, by what may be secret in it.
+pub(super) fn value(kind: Option<Kind>, text: &str) -> String {
+    kind.map_or_else(|| mask_userinfo(text), |kind| secret(kind, text))
+}
+
+/// Whether `***` still stands where a secret belongs.
+pub(super) fn is_placeholder(kind: Option<Kind>, text: &str) -> bool {
+    match kind {
+        Some(Kind::Body) => text == MASK,
+        Some(Kind::Header) => secret_header(text).is_some_and(|(_, value)| value == MASK),
+        None => text.split_once("://").is_some_and(|(_, rest)| rest.starts_with(&format!("{MASK}@"))),
+    }
+}
+
+fn secret(kind: Kind, text: &str) -> String {
     match kind {
         // The name of a file is no secret.
         _ if text.starts_with('@') => text.to_owned(),
         Kind::Body => MASK.to_owned(),
-        Kind::Header => match text.split_once(':') {
-            Some((name, _)) if is_secret_header(name.trim()) => format!("{name}: {MASK}"),
-            _ => text.to_owned(),
+        Kind::Header => match secret_header(text) {
+            Some((name, _)) => format!("{name}: {MASK}"),
+            None => text.to_owned(),
         },
     }
+}
+
+/// Name and value of a header whose value is a secret; one without a value has none.
+fn secret_header(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once(':')?;
+    let value = value.trim();
+    (is_secret_header(name.trim()) && !value.is_empty()).then_some((name, value))
 }
 
 #[cfg(test)]
@@ -82,13 +111,29 @@ mod tests {
         );
         check(&["-Hcookie:a=b", "--header=X-Api-Key: k"], &["-Hcookie: ***", "--header=X-Api-Key: ***"]);
         check(&["-qH", "Proxy-Authorization: x"], &["-qH", "Proxy-Authorization: ***"]);
-        check(&["-H", "@secrets.txt"], &["-H", "@secrets.txt"]);
+        check(&["-H", "@secrets.txt", "-H", "Cookie:"], &["-H", "@secrets.txt", "-H", "Cookie:"]);
     }
 
     #[test]
     fn bodies_are_masked_and_file_names_are_not() {
         check(&["-b", "password=1", "--body=x", "-bx"], &["-b", "***", "--body=***", "-b***"]);
         check(&["-b", "@body.json"], &["-b", "@body.json"]);
+    }
+
+    #[test]
+    fn a_mask_is_known_where_a_secret_belongs_and_nowhere_else() {
+        for (long, text) in [("header", "Cookie: ***"), ("body", "***"), ("url", "http://***@host/")] {
+            assert!(is_placeholder(kind(long), text), "{text}");
+            assert_eq!(value(kind(long), text), text);
+        }
+        for (long, text) in [
+            ("header", "X-Plain: ***"),
+            ("header", "Cookie: a"),
+            ("body", "a ***"),
+            ("url", "http://host/?u=http://***@x"),
+        ] {
+            assert!(!is_placeholder(kind(long), text), "{text}");
+        }
     }
 
     #[test]

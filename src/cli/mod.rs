@@ -6,6 +6,8 @@ pub mod exit;
 pub mod help;
 mod mask;
 pub mod pages;
+mod plan_file;
+pub mod plan_print;
 mod progress;
 pub mod session;
 mod signals;
@@ -15,6 +17,8 @@ use std::io::{self, Write as _};
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+use crate::plan::PlanError;
 
 /// A load generator whose numbers can be trusted: thread-per-core, io_uring, HTTP/1.1.
 ///
@@ -42,8 +46,12 @@ pub enum Command {
     Man,
 }
 
-/// Reads the command line; prints help, version and usage errors itself, and then ends the program as clap does.
-pub fn parse() -> Command {
+/// Reads the command line and the plan file that it names; prints help, version and usage errors itself, and then ends
+/// the program as clap does.
+///
+/// # Errors
+/// A plan file that cannot be used.
+pub fn parse() -> Result<Command, PlanError> {
     let parsed = Cli::try_parse().unwrap_or_else(|error| {
         let first = std::env::args().nth(1).unwrap_or_default();
         let meant = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
@@ -52,7 +60,14 @@ pub fn parse() -> Command {
         }
         error.exit()
     });
-    parsed.command.unwrap_or_else(|| Command::Bench(Box::default()))
+    match parsed.command.unwrap_or_else(|| Command::Bench(Box::default())) {
+        Command::Bench(args) => {
+            // No option can stand before the subcommand.
+            let typed = std::env::args_os().skip(2).collect();
+            Ok(Command::Bench(Box::new(plan_file::complete(*args, typed)?)))
+        }
+        command => Ok(command),
+    }
 }
 
 /// Writes text that was asked for; a reader that went away is no error.

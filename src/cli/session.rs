@@ -5,10 +5,11 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use super::bench::{Args, Outputs};
+use super::plan_file::Said;
 use super::{embedded, exit, progress, signals};
 use crate::engine::{Control, Progress};
 use crate::plan::shard::Machine;
-use crate::plan::{Plan, RawPlan};
+use crate::plan::{Plan, PlanError, RawPlan};
 use crate::report::Summary;
 use crate::target::Target;
 
@@ -16,6 +17,7 @@ use crate::target::Target;
 pub struct Session {
     /// What the user said.
     raw: RawPlan,
+    said: Said,
     /// The run's timeline; signals end it.
     pub control: Arc<Control>,
     outputs: Outputs,
@@ -27,21 +29,27 @@ impl Session {
     ///
     /// # Errors
     /// A file that cannot be read or written, a target that cannot start.
-    pub fn open(args: Args, machine: &Machine) -> Result<Self, Box<dyn Error>> {
+    pub fn open(mut args: Args, machine: &Machine) -> Result<Self, Box<dyn Error>> {
+        let said = std::mem::take(&mut args.plan.said);
         let embedded = !args.names_a_target();
-        let (mut raw, outputs) = args.gather()?;
+        let (mut raw, outputs) = args.gather().map_err(|error| said.blame(error))?;
         let mut target = None;
         if embedded {
             let (started, note) = embedded::start(&mut raw, machine)?;
             target = Some(started);
             outputs.note(&note);
         }
-        Ok(Self { raw, control: Arc::default(), outputs, target })
+        Ok(Self { raw, said, control: Arc::default(), outputs, target })
     }
 
     /// What the user said, handed over: with millions of lines it is not kept beside the plan made of it.
     pub fn take_raw(&mut self) -> RawPlan {
         std::mem::take(&mut self.raw)
+    }
+
+    /// The error, by the plan file's line where that is what said it.
+    pub fn blame(&self, error: PlanError) -> PlanError {
+        self.said.blame(error)
     }
 
     /// From now on a signal ends the sending, and a second one the program; returns what draws the progress line.

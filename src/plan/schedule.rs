@@ -17,6 +17,16 @@ pub enum Arrivals {
     Poisson,
 }
 
+impl Arrivals {
+    /// `uniform` or `poisson`, as options and reports say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Poisson => "poisson",
+        }
+    }
+}
+
 /// The part of an open schedule that one shard takes, in offsets from the start of the load.
 #[derive(Clone, Debug)]
 pub enum Schedule {

@@ -73,9 +73,13 @@ fn common(raw: &RawPlan) -> Result<Common, PlanError> {
     Ok(Common { edits, body_bytes, keep_alive: raw.keep_alive.unwrap_or(true) })
 }
 
+/// The method of lines that name none, without `-X`.
+pub fn default_method(with_body: bool) -> &'static str {
+    if with_body { "POST" } else { "GET" }
+}
+
 fn method(raw: &RawPlan) -> Result<String, PlanError> {
-    let default = if raw.body.is_some() { "POST" } else { "GET" };
-    let method = raw.method.as_deref().unwrap_or(default);
+    let method = raw.method.as_deref().unwrap_or_else(|| default_method(raw.body.is_some()));
     match method {
         "CONNECT" => {
             Err(PlanError::new("-X CONNECT", "asks for a tunnel, which a load cannot use; choose another method"))

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::plan::alias::AliasTable;
 use crate::plan::request::{HeaderEdit, is_secret_header};
-use crate::plan::{Arrivals, Load, Plan};
+use crate::plan::{Load, Plan};
 use crate::units::{Nanos, Share};
 
 /// URLs that are repeated by name; the digest covers the rest.
@@ -151,8 +151,7 @@ fn methods(plan: &Plan) -> Vec<&str> {
 fn load(load: Load) -> LoadEcho {
     let (rate, arrivals) = match load {
         Load::Closed => (None, None),
-        Load::Open { rate, arrivals: Arrivals::Uniform } => (Some(rate.per_s()), Some("uniform")),
-        Load::Open { rate, arrivals: Arrivals::Poisson } => (Some(rate.per_s()), Some("poisson")),
+        Load::Open { rate, arrivals } => (Some(rate.per_s()), Some(arrivals.name())),
     };
     LoadEcho { model: load.name(), rate, arrivals }
 }

@@ -1,0 +1,208 @@
+//! `--print-plan`: the plan as a file for `--plan`, with every default and without secrets.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches};
+use toml::Value;
+
+use super::bench::Args;
+use super::plan_file::{Takes, command, is_list, key};
+use super::{embedded, mask, stdout};
+use crate::plan::shard::Machine;
+use crate::plan::validate::default_method;
+use crate::plan::{self, Load, Plan, PlanError};
+use crate::units::Nanos;
+
+/// Stands for the embedded target, which is not started.
+const NOWHERE: &str = "http://127.0.0.1/";
+
+/// Prints the plan and sends nothing.
+///
+/// # Errors
+/// What would have kept the run from starting, as far as files and options tell; a standard output that takes nothing.
+pub fn run(mut args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
+    let said = std::mem::take(&mut args.plan.said);
+    let embedded = !args.names_a_target();
+    let (mut raw, _) = args.gather().map_err(|error| said.blame(error))?;
+    if embedded {
+        embedded::deal(&mut raw, machine);
+        raw.urls.push(NOWHERE.to_owned());
+    }
+    let plan = plan::validate(&raw, machine).map_err(|error| said.blame(error))?;
+    stdout(text(&said.matches, &plan)?.as_bytes())?;
+    Ok(0)
+}
+
+fn text(matches: &ArgMatches, plan: &Plan) -> Result<String, PlanError> {
+    let mut out =
+        concat!("# ringload ", env!("CARGO_PKG_VERSION"), "; ringload bench --plan FILE runs it\n").to_owned();
+    let mut heading = None;
+    let mut unset = Vec::new();
+    // Writing to a string cannot fail.
+    for option in command().get_arguments() {
+        let Some(key) = key(option) else { continue };
+        let value = match given(option, key, matches)? {
+            Some(value) => value,
+            None => match default(option, key, plan) {
+                Some(value) => value,
+                None => {
+                    unset.push(key.to_owned());
+                    continue;
+                }
+            },
+        };
+        if heading != option.get_help_heading() {
+            heading = option.get_help_heading();
+            let _ = writeln!(out, "\n# {}", heading.unwrap_or_default());
+        }
+        if let Some(comment) = secret(key, &value) {
+            let _ = writeln!(out, "# {comment}");
+        }
+        let _ = writeln!(out, "{key} = {value}");
+    }
+    if !unset.is_empty() {
+        let _ = writeln!(out, "\n# Not set: {}", unset.join(", "));
+    }
+    Ok(out)
+}
+
+/// What was said of an option, by the command line or a plan file.
+fn given(option: &Arg, key: &str, matches: &ArgMatches) -> Result<Option<Value>, PlanError> {
+    let id = option.get_id().as_str();
+    if matches.value_source(id) != Some(ValueSource::CommandLine) {
+        return Ok(None);
+    }
+    let takes = Takes::of(option);
+    if matches!(takes, Takes::Switch | Takes::Truth) {
+        return Ok(matches.get_one::<bool>(id).copied().map(Value::Boolean));
+    }
+    let mut values = Vec::new();
+    for typed in matches.get_raw(id).into_iter().flatten() {
+        let refused = |problem: String| PlanError::new(format!("--print-plan: {key}"), problem);
+        let typed = typed.to_str().ok_or_else(|| refused("is not text (UTF-8), as a plan file must be".into()))?;
+        let absolute = |file: &str| match file {
+            "" | "-" => Ok(file.to_owned()),
+            _ => path::absolute(file)
+                .map(|path| path.display().to_string())
+                .map_err(|error| refused(format!("the folder it is relative to cannot be found: {error}"))),
+        };
+        values.push(match (takes, mask::kind(key), typed.strip_prefix('@')) {
+            (Takes::Path, ..) => Value::String(absolute(typed)?),
+            (_, Some(_), Some(file)) => Value::String(format!("@{}", absolute(file)?)),
+            (_, Some(_), None) => Value::String(mask::value(mask::kind(key), typed)),
+            _ => scalar(option, &mask::value(None, typed)),
+        });
+    }
+    Ok(if is_list(option) { Some(Value::Array(values)) } else { values.pop() })
+}
+
+/// A number where one is asked for and the text is exactly what it reads as; a list of cores is none.
+fn scalar(option: &Arg, text: &str) -> Value {
+    let asked_for = option.get_value_names().unwrap_or_default().iter().any(|name| name == "N" || name == "RATE");
+    match text.parse::<i64>() {
+        Ok(number) if asked_for && number.to_string() == text => Value::Integer(number),
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+/// What comes of an option that was not given; `None` for what is then not done at all.
+fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
+    let time = |time: Nanos| Some(time.to_string());
+    let text = match key {
+        "connections" => Some(plan.part.connections.to_string()),
+        "duration" => plan.end.duration.and_then(time),
+        "arrivals" => match plan.load {
+            Load::Open { arrivals, .. } => Some(arrivals.name().to_owned()),
+            Load::Closed => None,
+        },
+        "threads" => Some(plan.cores.len().to_string()),
+        "cores" => Some(embedded::list(&plan.cores)),
+        "shard" => Some(format!("{}/{}", plan.part.index + 1, plan.part.count)),
+        "warmup" => time(plan.warmup),
+        "seed" => Some(plan.seed.to_string()),
+        "order" => Some(plan.order.name().to_owned()),
+        "method" => Some(default_method(plan.body.is_some()).to_owned()),
+        "timeout" => time(plan.timeouts.request),
+        "connect-timeout" => time(plan.timeouts.connect),
+        "read-timeout" => plan.timeouts.read.and_then(time),
+        "deadline" => plan.timeouts.deadline.and_then(time),
+        "drain" => time(plan.drain),
+        "keep-alive" => return Some(Value::Boolean(plan.keep_alive)),
+        _ if Takes::of(option) == Takes::Switch => return Some(Value::Boolean(false)),
+        _ => option.get_default_values().first().and_then(|value| value.to_str()).map(str::to_owned),
+    };
+    text.map(|text| scalar(option, &text))
+}
+
+/// What to do about a value that was left out.
+fn secret(key: &str, value: &Value) -> Option<String> {
+    let kind = mask::kind(key);
+    let left_out = |value: &Value| value.as_str().is_some_and(|text| mask::is_placeholder(kind, text));
+    let any = value.as_array().map_or_else(|| left_out(value), |values| values.iter().any(left_out));
+    let file = if kind.is_some() { ", or @FILE with it" } else { "" };
+    any.then(|| format!("A secret was left out: write it in the place of ***{file}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::RawPlan;
+    use crate::plan::shard::Cpu;
+
+    fn printed(raw: &RawPlan, typed: &[&str]) -> String {
+        let machine = Machine { cpus: (0..2).map(|id| Cpu { id, core: id }).collect(), quota: None };
+        let plan = plan::validate(raw, &machine).expect("a plan");
+        let matches = command().try_get_matches_from(["bench"].iter().chain(typed)).expect("options");
+        text(&matches, &plan).expect("text")
+    }
+
+    #[test]
+    fn every_option_is_printed_with_its_default_or_named_as_not_set() {
+        let raw = RawPlan { urls: vec!["http://host/".into()], ..RawPlan::default() };
+        let text = printed(&raw, &["http://host/"]);
+        let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
+        // An option that has a default must be resolved in `default`; add it here if it has none.
+        let none =
+            "requests, rate, arrivals, input, header, body, read-timeout, deadline, max-error-rate, abort-on, output";
+        assert_eq!(unset.trim_end(), none);
+        let set: toml::Table = set.parse().expect("TOML");
+        let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();
+        for (key, expected) in [
+            ("url", "[\"http://host/\"]"),
+            ("connections", "64"),
+            ("duration", "\"10s\""),
+            ("threads", "2"),
+            ("cores", "\"0,1\""),
+            ("shard", "\"1/1\""),
+            ("warmup", "\"0s\""),
+            ("order", "\"seq\""),
+            ("method", "\"GET\""),
+            ("keep-alive", "true"),
+            ("once", "false"),
+            ("timeout", "\"10s\""),
+            ("format", "\"text\""),
+        ] {
+            assert_eq!(value(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_was_typed_is_printed_as_typed() {
+        let raw = RawPlan {
+            urls: vec!["http://host/".into()],
+            rate: Some("600/m".into()),
+            connections: Some("8".into()),
+            ..RawPlan::default()
+        };
+        let text = printed(&raw, &["http://me:hush@host/", "-R", "600/m", "-c8", "--once", "--keep-alive=no"]);
+        for line in
+            ["rate = \"600/m\"", "connections = 8", "once = true", "keep-alive = false", "arrivals = \"uniform\""]
+        {
+            assert!(text.lines().any(|printed| printed == line), "{line}: {text}");
+        }
+        assert!(text.contains("place of ***\nurl = [\"http://***@host/\"]\n") && !text.contains("hush"), "{text}");
+    }
+}
