@@ -74,15 +74,15 @@ pub enum StartError {
     },
     /// More connections than local ports lead to the target.
     #[error(
-        "-c {connections}: {ports} local ports (net.ipv4.ip_local_port_range {} {}) reach {destinations} address(es) of the \
-         target with {} connections at most; {remedy}",
-        range.0, range.1, ports * destinations
+        "-c {connections}: the local ports suffice for {most} connections (net.ipv4.ip_local_port_range {} {}, addresses of the \
+         target: {destinations}); {remedy}",
+        range.0, range.1
     )]
     Ports {
         /// As planned.
         connections: u32,
-        /// Of the range, reserved ones left out.
-        ports: u64,
+        /// With every port of the range that is not reserved.
+        most: u64,
         /// Addresses with their ports that the origins have.
         destinations: u64,
         /// First and last local port.

@@ -12,6 +12,7 @@ mod lifecycle;
 mod load;
 mod nginx;
 mod people;
+mod preflight;
 mod report;
 mod secrets;
 mod support;
