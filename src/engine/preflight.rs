@@ -44,7 +44,9 @@ const CLOSED_RATE_PER_CORE: u64 = 10_000;
 /// first: 87 to 97 of 100.
 const CLOSED_SHARE: u64 = 20;
 /// The widest `ip_local_port_range` that needs no privileges of its own.
-pub(super) const WIDEST: (u16, u16) = (1024, 65_535);
+const WIDEST: (u16, u16) = (1024, 65_535);
+/// What sets it.
+const WIDEN: &str = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
 
 /// A plan whose machine was looked at, ready to run.
 #[derive(Debug)]
@@ -153,7 +155,8 @@ fn files_needed(plan: &Plan, facts: &Facts) -> u64 {
 
 /// An estimate of what the run will take on top of the plan, which is in memory already.
 fn memory_needed(plan: &Plan) -> u64 {
-    let body = Some(plan.longest_body() as u64).filter(|&bytes| bytes <= COPIED_BODY_BYTES).unwrap_or(0);
+    let bodies = plan.urls.bodies().chain(plan.body.as_deref()).map(|body| body.len() as u64);
+    let body = bodies.filter(|&bytes| bytes <= COPIED_BODY_BYTES).max().unwrap_or(0);
     let target = if plan.embedded_target { TARGET_CONNECTION_BYTES } else { 0 };
     let connection = CONNECTION_BYTES + body + target + ends(plan) * SOCKET_BYTES;
     PROCESS_BYTES + plan.cores.len() as u64 * CORE_BYTES + u64::from(plan.connections) * connection
@@ -249,9 +252,8 @@ fn judge_churn(plan: &Plan, ports: &Ports, reuse: Reuse, free: u64) -> Option<Fi
     };
     let remedy = match reuse.command() {
         Some(command) => format!("Let them be used again: {command}"),
-        None => {
-            "Keep connections alive, widen net.ipv4.ip_local_port_range, or use more addresses of the target".to_owned()
-        }
+        None if ports.usable(WIDEST) > ports.usable(ports.range) => format!("Keep connections alive, or: {WIDEN}"),
+        None => "Keep connections alive, or use more addresses of the target".to_owned(),
     };
     Some(Finding {
         kind: FindingKind::PortChurn,
@@ -303,8 +305,7 @@ impl Ports {
     fn remedy(&self, connections: u64, destinations: u64) -> String {
         let widest = self.usable(WIDEST);
         if connections <= widest * destinations {
-            let (first, last) = WIDEST;
-            return format!("widen the range: sysctl -w net.ipv4.ip_local_port_range=\"{first} {last}\"");
+            return format!("widen the range: {WIDEN}");
         }
         let (addresses, most) = (connections.div_ceil(widest.max(1)), widest * destinations);
         format!(

@@ -260,7 +260,7 @@ fn ports_that_are_used_again_run_out_at_higher_rates_only() {
     check(
         judge_ports(&closing(Some("60k"), "10m"), &loopback, &ports()),
         expect![[r#"
-        PortChurn: 60000 requests a second without keep-alive: a connection that this side closes first keeps its local port for 1s, so that above 56400 of them a second the 56400 free ports run out and connecting fails. Keep connections alive, widen net.ipv4.ip_local_port_range, or use more addresses of the target.
+        PortChurn: 60000 requests a second without keep-alive: a connection that this side closes first keeps its local port for 1s, so that above 56400 of them a second the 56400 free ports run out and connecting fails. Keep connections alive, or: sysctl -w net.ipv4.ip_local_port_range="1024 65535".
     "#]],
     );
     check(judge_ports(&closing(Some("20k"), "10m"), &far(), &Ports { reuse: 1, ..ports() }), expect![""]);
