@@ -75,7 +75,9 @@ fn run(raw: &RawPlan) -> (u64, u64) {
     let plan = Arc::new(plan::validate(raw, &machine).expect("a plan"));
     let shards = plan::shards(&plan);
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    let record = engine::run(&plan, &shards, &machine, &Arc::new(Control::default()), &mut |_| {}).expect("a run");
+    let cleared = engine::preflight::check(&plan, &machine).expect("a machine that can run it");
+    let record =
+        engine::run(&plan, &shards, &machine, cleared, &Arc::new(Control::default()), &mut |_| {}).expect("a run");
     let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
     assert_eq!(record.total.counts.ok, record.total.counts.intended, "every request was answered");
     (allocations, record.total.counts.sent)

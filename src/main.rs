@@ -34,7 +34,9 @@ fn run() -> Result<u8, Box<dyn Error>> {
     let plan = Arc::new(plan::validate(&session.take_raw(), &machine).map_err(|error| session.blame(error))?);
     let shards = plan::shards(&plan);
     let mut observe = session.watch(&plan)?;
-    let record = engine::run(&plan, &shards, &machine, &session.control, &mut observe)?;
+    let cleared = engine::preflight::check(&plan, &machine)?;
+    session.warn(&cleared.findings);
+    let record = engine::run(&plan, &shards, &machine, cleared, &session.control, &mut observe)?;
     drop(observe);
     session.close(&Summary::new(&plan, &record))
 }

@@ -132,6 +132,7 @@ mod tests {
             "--security-opt",
             "--cpuset-cpus",
             "--ulimit",
+            "--sysctl",
         ];
         for Topic { name, text, .. } in &TOPICS {
             for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {

@@ -10,6 +10,7 @@ use super::{embedded, exit, progress, signals};
 use crate::engine::{Control, Progress};
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, PlanError, RawPlan};
+use crate::record::Finding;
 use crate::report::Summary;
 use crate::target::Target;
 
@@ -67,6 +68,11 @@ impl Session {
         let line = progress::Line::new(self.outputs.progress);
         let plan = Arc::clone(plan);
         Ok(move |state: Progress<'_>| line.show(&plan, &state))
+    }
+
+    /// Says before the run what is likely to go wrong in it, a line each; the report has it too.
+    pub fn warn(&self, findings: &[Finding]) {
+        findings.iter().for_each(|finding| self.outputs.note(&finding.text));
     }
 
     /// Writes the report; returns the exit code.

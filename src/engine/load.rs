@@ -17,7 +17,7 @@ use crate::wire::decode::Head;
 use crate::wire::encode;
 
 /// Bodies up to this size are copied behind the head and go out with it.
-const SMALL_BODY_BYTES: usize = 16 * 1024;
+pub(super) const SMALL_BODY_BYTES: usize = 16 * 1024;
 /// Unsent requests are recorded in at most this many groups.
 const UNSENT_GROUPS: u64 = 1 << 20;
 

@@ -9,6 +9,7 @@ mod load;
 pub mod machine;
 mod pacer;
 mod pool;
+pub mod preflight;
 mod slot;
 mod watch;
 mod watchdog;
@@ -23,23 +24,21 @@ use std::time::{Duration, Instant};
 
 pub use control::Control;
 use control::{NEVER, Pulse};
+use preflight::Cleared;
 use watchdog::Watchdog;
 use worker::{Assignment, Event};
 
 use crate::clock;
-use crate::net::resolve::resolve;
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, Rule, Shard};
 use crate::record::timeline::Timeline;
-use crate::record::{Interval, Point, RunRecord, ShardRecord, Streaks, Tally, merge};
+use crate::record::{Finding, Interval, Point, RunRecord, ShardRecord, Streaks, Tally, merge};
 use crate::units::Nanos;
 
 /// From the last connection's opening to the first request: time for every worker to reach its timer.
 const LEAD: Nanos = Nanos::from_millis(1);
 /// How often the main thread looks after the workers.
 const LOOK: Duration = Duration::from_millis(250);
-/// Descriptors still to come besides the connections: rings, timers, report files.
-const OTHER_FILES: u64 = 64;
 
 /// Why a run could not start; the program exits with 2.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +72,37 @@ pub enum StartError {
         /// What it would take.
         needed: u64,
     },
+    /// More connections than local ports lead to the target.
+    #[error(
+        "-c {connections}: the local ports suffice for {most} connections (net.ipv4.ip_local_port_range {} {}, addresses of the \
+         target: {destinations}); {remedy}",
+        range.0, range.1
+    )]
+    Ports {
+        /// As planned.
+        connections: u32,
+        /// With every port of the range that is not reserved.
+        most: u64,
+        /// Addresses with their ports that the origins have.
+        destinations: u64,
+        /// First and last local port.
+        range: (u16, u16),
+        /// A command, or what else gives the connections their ports.
+        remedy: String,
+    },
+    /// More memory than there is.
+    #[error(
+        "-c {connections}: the run takes about {needed_mib} MiB of memory and {available_mib} MiB are available; lower -c or \
+         -t, or raise the container's limit (docker run --memory)"
+    )]
+    Memory {
+        /// As planned.
+        connections: u32,
+        /// An estimate.
+        needed_mib: u64,
+        /// Of the machine or the cgroup, swap space left out.
+        available_mib: u64,
+    },
     /// A thread could not be started.
     #[error("cannot start a worker thread: {0}")]
     Thread(io::Error),
@@ -87,7 +117,7 @@ pub struct Progress<'a> {
     pub elapsed: Nanos,
 }
 
-/// Runs the plan's shards to their end and joins what they measured.
+/// Runs the plan's shards to their end and joins what they measured; the machine was looked at by [`preflight::check`].
 ///
 /// `observe` is called a few times a second on the calling thread.
 ///
@@ -97,20 +127,11 @@ pub fn run(
     plan: &Arc<Plan>,
     shards: &[Shard],
     machine: &Machine,
+    cleared: Cleared,
     control: &Arc<Control>,
     observe: &mut dyn FnMut(Progress<'_>),
 ) -> Result<RunRecord, StartError> {
-    Team::run(plan, shards, machine, control, worker::run, observe)
-}
-
-fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {
-    let origins = plan.urls.origins();
-    let found = resolve(origins, plan.timeouts.connect);
-    if found.iter().all(Result::is_err) {
-        let reason = found.iter().find_map(|result| result.as_ref().err()).cloned().unwrap_or_default();
-        return Err(StartError::Resolve { name: origins[0].host.to_string(), reason });
-    }
-    Ok(found.into_iter().map(Result::unwrap_or_default).collect())
+    Team::run(plan, shards, machine, cleared, control, worker::run, observe)
 }
 
 /// The workers, seen from the main thread.
@@ -138,19 +159,12 @@ impl Team {
         plan: &Arc<Plan>,
         shards: &[Shard],
         machine: &Machine,
+        cleared: Cleared,
         control: &Arc<Control>,
         live: fn(Assignment),
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<RunRecord, StartError> {
-        // A target in this very process has the other end of each connection.
-        let ends = if plan.embedded_target { 2 } else { 1 };
-        let needed = ends * u64::from(plan.connections) + machine::open_files() + OTHER_FILES;
-        machine::raise_open_files(needed).map_err(|limit| StartError::OpenFiles {
-            connections: plan.connections,
-            limit,
-            needed,
-        })?;
-        let addresses = Arc::new(addresses(plan)?);
+        let Cleared { addresses, findings } = cleared;
         let mut team = Self::start(plan, shards, &addresses, control, live)?;
         team.await_connections(plan, control)?;
         let start = Nanos(clock::now().0 + LEAD.0);
@@ -161,7 +175,7 @@ impl Team {
         team.go();
         team.listen(control, observe);
         let environment = machine::environment(machine, &plan.cores);
-        Ok(team.conclude(control, t0_unix, environment, &addresses))
+        Ok(team.conclude(control, t0_unix, environment, &addresses, findings))
     }
 
     fn start(
@@ -330,6 +344,7 @@ impl Team {
         t0_unix: Nanos,
         environment: crate::record::Environment,
         addresses: &[Vec<SocketAddr>],
+        findings: Vec<Finding>,
     ) -> RunRecord {
         let ended: Vec<_> = self.members.into_iter().filter_map(|member| member.ended).collect();
         let by_number = ended.iter().all(|(record, exhausted)| *exhausted && record.tally.counts.in_flight_at_end == 0);
@@ -352,6 +367,7 @@ impl Team {
             environment,
             driver: "io_uring",
             addresses: addresses.to_vec(),
+            findings,
         }
     }
 }

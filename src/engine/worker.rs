@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
     use crate::engine::work::{Due, Moved, Next, Sink, Source, Ticket};
-    use crate::engine::{Progress, Team, machine};
+    use crate::engine::{Progress, Team, machine, preflight};
     use crate::plan::{self, RawPlan};
     use crate::record::{Outcome, RunRecord, Stamps};
     use crate::target::{Options, Target};
@@ -247,10 +247,12 @@ mod tests {
             ..RawPlan::default()
         };
         let plan = Arc::new(plan::validate(&raw, &machine).expect("a plan"));
+        let cleared = preflight::check(&plan, &machine).expect("a machine that can run it");
         let control = Arc::default();
         let shards = plan::shards(&plan);
         let record: RunRecord =
-            Team::run(&plan, &shards, &machine, &control, run_faulty, &mut |_: Progress<'_>| {}).expect("it starts");
+            Team::run(&plan, &shards, &machine, cleared, &control, run_faulty, &mut |_: Progress<'_>| {})
+                .expect("it starts");
         let lost = record.shards[0].lost.as_deref().expect("the worker is lost");
         assert!(lost.contains("the hundredth time"), "{lost}");
         let counts = &record.total.counts;

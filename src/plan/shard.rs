@@ -1,5 +1,7 @@
 //! Exact division: how connections, requests and CPUs are dealt to shards, with nothing lost to rounding.
 
+use std::fmt;
+
 use super::Plan;
 
 /// One core's part of a plan.
@@ -63,8 +65,49 @@ pub struct Cpu {
 pub struct Machine {
     /// CPUs of the process's affinity mask, ascending.
     pub cpus: Vec<Cpu>,
-    /// CPUs' worth of time a cgroup grants, rounded up; `None` without a limit.
-    pub quota: Option<usize>,
+    /// The CPU time that a cgroup grants; `None` without a limit.
+    pub quota: Option<Quota>,
+}
+
+/// `granted / period` CPUs' worth of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Microseconds of CPU time in each period.
+    pub granted: u64,
+    /// Microseconds, above 0.
+    pub period: u64,
+}
+
+impl Quota {
+    /// The CPUs that are needed to use it up, at least 1.
+    pub fn rounded_up(self) -> usize {
+        self.granted.div_ceil(self.period).max(1) as usize
+    }
+
+    /// The CPUs that it covers wholly, down to 0.
+    pub fn rounded_down(self) -> usize {
+        (self.granted / self.period) as usize
+    }
+
+    /// Whether so many busy threads use it up before a period is over.
+    pub fn is_exceeded_by(self, threads: usize) -> bool {
+        threads as u128 * u128::from(self.period) > u128::from(self.granted)
+    }
+
+    /// The smaller one.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        let less =
+            u128::from(self.granted) * u128::from(other.period) <= u128::from(other.granted) * u128::from(self.period);
+        if less { self } else { other }
+    }
+}
+
+impl fmt::Display for Quota {
+    /// In CPUs, for print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", (self.granted as f64 / self.period as f64 * 1e3).round() / 1e3)
+    }
 }
 
 impl Machine {
@@ -158,6 +201,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_quota_is_compared_and_rounded_exactly() {
+        let [half, one_and_a_half, two] = [50_000, 150_000, 200_000].map(|granted| Quota { granted, period: 100_000 });
+        assert_eq!([half, one_and_a_half, two].map(Quota::rounded_up), [1, 2, 2]);
+        assert_eq!([half, one_and_a_half, two].map(Quota::rounded_down), [0, 1, 2]);
+        assert_eq!([half, one_and_a_half, two].map(|quota| quota.to_string()), ["0.5", "1.5", "2"]);
+        assert!(one_and_a_half.is_exceeded_by(2) && !two.is_exceeded_by(2) && half.is_exceeded_by(1));
+        assert_eq!(two.min(half).min(one_and_a_half), half);
+        assert_eq!(Quota { granted: 1, period: 3 }.min(half), Quota { granted: 1, period: 3 });
     }
 
     #[test]

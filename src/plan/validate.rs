@@ -7,7 +7,7 @@ use super::order::Order;
 use super::raw::RawPlan;
 use super::request::{Common, is_token, parse_header};
 use super::schedule::Arrivals;
-use super::shard::{Machine, part};
+use super::shard::{Machine, Quota, part};
 use super::urlset::Builder;
 use super::{End, Load, Part, Plan, Rule, Timeouts, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
@@ -209,7 +209,7 @@ fn cores(raw: &RawPlan, machine: &Machine, part: &Part) -> Result<Vec<usize>, Pl
         Some(text) => Some(threads(text, connections(raw)?, part.count, available)?),
         None => None,
     };
-    let quota = if chosen.is_some() { available } else { machine.quota.unwrap_or(available) };
+    let quota = if chosen.is_some() { available } else { machine.quota.map_or(available, Quota::rounded_up) };
     let count = threads.unwrap_or_else(|| available.min(quota)).min(each(part.connections) as usize);
     Ok(match chosen {
         Some(chosen) => chosen[..count].to_vec(),
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn threads_default_to_cores_quota_and_connections() {
-        let limited = Machine { quota: Some(2), ..machine(4) };
+        let limited = Machine { quota: Some(Quota { granted: 150_000, period: 100_000 }), ..machine(4) };
         assert_eq!(validate(&raw(), &limited).expect("a plan").cores.len(), 2);
         let few = RawPlan { connections: set("3"), ..raw() };
         assert_eq!(validate(&few, &machine(4)).expect("a plan").cores.len(), 3);

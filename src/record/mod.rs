@@ -1,6 +1,7 @@
 //! What was measured: plain data, added up and never derived. Pure: instants are arguments.
 
 pub mod environment;
+pub mod finding;
 pub mod histogram;
 pub mod latency;
 pub mod merge;
@@ -10,6 +11,7 @@ pub mod tally;
 pub mod timeline;
 
 pub use environment::Environment;
+pub use finding::{Finding, FindingKind};
 pub use histogram::Histogram;
 pub use latency::{Latency, PerLatency};
 pub use merge::merge;
@@ -63,4 +65,6 @@ pub struct RunRecord {
     pub driver: &'static str,
     /// Addresses that the origins resolved to, by origin; empty where the name has none.
     pub addresses: Vec<Vec<std::net::SocketAddr>>,
+    /// What was likely to go wrong, found before the run.
+    pub findings: Vec<Finding>,
 }

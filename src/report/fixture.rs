@@ -167,6 +167,7 @@ impl Run {
             },
             driver: "io_uring",
             addresses: vec![vec!["10.0.0.2:8080".parse().expect("an address")]; self.plan.urls.origins().len()],
+            findings: Vec::new(),
         };
         (self.plan, record)
     }

@@ -3,7 +3,7 @@
 use super::escape::escape;
 use super::summary::{QUANTILES, Summary, lower_bound};
 use crate::plan::{Load, Plan};
-use crate::record::{Failure, Latency, RunRecord};
+use crate::record::{Failure, FindingKind, Latency, RunRecord};
 use crate::units::format_us;
 
 /// Share of a core's time beyond which its worker, not the server, is what limits the load.
@@ -57,6 +57,14 @@ pub enum Code {
     Clamped,
     /// Too few values for a p99.
     FewSamples,
+    /// Found before the run: local ports taken by other connections.
+    PortsTaken,
+    /// Found before the run: local ports that closed connections may use up.
+    PortChurn,
+    /// Found before the run: memory that is barely enough.
+    Memory,
+    /// Found before the run: more threads than the CPU quota lets run at once.
+    CpuQuota,
     /// The kernel refused the cheapest ring.
     RingFlags,
     /// The target was started by this very process.
@@ -67,7 +75,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Bug,
         Self::WorkerLost,
         Self::Interrupted,
@@ -86,6 +94,10 @@ impl Code {
         Self::Churn,
         Self::Clamped,
         Self::FewSamples,
+        Self::PortsTaken,
+        Self::PortChurn,
+        Self::Memory,
+        Self::CpuQuota,
         Self::RingFlags,
         Self::SharedMachine,
         Self::Loopback,
@@ -112,9 +124,22 @@ impl Code {
             Self::Churn => "churn",
             Self::Clamped => "clamped",
             Self::FewSamples => "few_samples",
+            Self::PortsTaken => "ports_taken",
+            Self::PortChurn => "port_churn",
+            Self::Memory => "memory",
+            Self::CpuQuota => "cpu_quota",
             Self::RingFlags => "ring_flags",
             Self::SharedMachine => "shared_machine",
             Self::Loopback => "loopback",
+        }
+    }
+
+    fn of(kind: FindingKind) -> Self {
+        match kind {
+            FindingKind::PortsTaken => Self::PortsTaken,
+            FindingKind::PortChurn => Self::PortChurn,
+            FindingKind::Memory => Self::Memory,
+            FindingKind::CpuQuota => Self::CpuQuota,
         }
     }
 
@@ -154,7 +179,8 @@ pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
         |summary: &Summary<'_>| shared_machine(summary.plan, summary.record),
     ];
     all.extend(rules.iter().filter_map(|rule| rule(summary)));
-    assert!(all.is_sorted_by_key(|warning| warning.code), "rules stand in the order of their codes");
+    all.extend(summary.record.findings.iter().map(|finding| Code::of(finding.kind).because(&finding.text)));
+    all.sort_by_key(|warning| warning.code);
     all
 }
 

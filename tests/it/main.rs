@@ -13,6 +13,7 @@ mod load;
 mod nginx;
 mod people;
 mod plan_file;
+mod preflight;
 mod report;
 mod secrets;
 mod support;

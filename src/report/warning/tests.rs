@@ -161,6 +161,15 @@ fn as_many_errors_as_are_allowed_are_no_warning() {
 }
 
 #[test]
+fn what_was_found_before_the_run_stands_in_its_place() {
+    let (plan, mut record) = fixture::broken();
+    let found = [(FindingKind::CpuQuota, "the quota."), (FindingKind::PortsTaken, "the ports.")];
+    record.findings = found.map(|(kind, text)| crate::record::Finding { kind, text: text.into() }).to_vec();
+    let codes: Vec<_> = Summary::new(&plan, &record).warnings.iter().map(Warning::code).collect();
+    assert!(codes.ends_with(&["ports_taken", "cpu_quota", "ring_flags"]), "{codes:?}");
+}
+
+#[test]
 fn shares_are_never_rounded_to_nothing_or_all() {
     assert_eq!(percent(1, 1_000_000), "< 0.1 %");
     assert_eq!(percent(999_999, 1_000_000), "> 99.9 %");

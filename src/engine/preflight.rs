@@ -1,0 +1,318 @@
+//! The look at the machine before the first packet: what would fail, and the command that mends it.
+//!
+//! Judging is pure, over the plan and facts that `machine` reads. What is certain to fail is a [`StartError`], what is
+//! likely to is a [`Finding`].
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{StartError, machine};
+use crate::net::resolve::resolve;
+use crate::plan::shard::{Machine, Quota};
+use crate::plan::{Load, Plan};
+use crate::record::{Finding, FindingKind};
+use crate::units::{NANOS_PER_S, Nanos};
+
+/// Descriptors still to come besides the connections: rings, timers, report files.
+const OTHER_FILES: u64 = 64;
+
+// Memory, as measured with small answers on x86-64 and Linux 6.18: the peak of resident memory of runs with 1 to 19,000
+// connections on 1 and 2 threads, and how much the kernel's slabs grew.
+/// The program without workers.
+const PROCESS_BYTES: u64 = 7 << 20;
+/// A worker: its ring, its histograms, its pages of seconds.
+const CORE_BYTES: u64 = 4 << 20;
+/// A connection and its slot, in user space; a body that is copied into its request comes on top.
+const CONNECTION_BYTES: u64 = 2_560;
+/// The kernel's side of one end of a connection, with little in its buffers.
+const SOCKET_BYTES: u64 = 5_888;
+/// The embedded target's side of a connection, in user space.
+const TARGET_CONNECTION_BYTES: u64 = 9_728;
+/// Bodies up to this size are copied into each slot's request.
+const COPIED_BODY_BYTES: u64 = super::load::SMALL_BODY_BYTES as u64;
+
+/// How long TIME_WAIT lasts; fixed in the kernel, `tcp_fin_timeout` is something else.
+const TIME_WAIT: Nanos = Nanos::from_secs(60);
+/// After this long `tcp_tw_reuse` gives the port of a waiting connection to a new one.
+const REUSE_AFTER: Nanos = Nanos::from_secs(1);
+/// Requests a second that one thread of a closed load makes when each has a connection of its own; 12,000 to 15,000 were
+/// measured on loopback.
+const CLOSED_RATE_PER_CORE: u64 = 10_000;
+/// Of so many connections of a closed load this side closes one before the server does: 40 to 800 were measured with 4 to
+/// 64 connections to servers that are quick to close. An open load mostly waits for the answer, and then is nearly always
+/// first: 87 to 97 of 100.
+const CLOSED_SHARE: u64 = 20;
+/// The widest `ip_local_port_range` that needs no privileges of its own.
+const WIDEST: (u16, u16) = (1024, 65_535);
+/// What sets it.
+const WIDEN: &str = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
+
+/// A plan whose machine was looked at, ready to run.
+#[derive(Debug)]
+pub struct Cleared {
+    /// All addresses of each origin; empty where the name has none.
+    pub(super) addresses: Arc<Vec<Vec<SocketAddr>>>,
+    /// Likely trouble.
+    pub findings: Vec<Finding>,
+}
+
+/// What of the machine decides whether the plan can run, beside its ports.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// Files that are open already, inherited ones included.
+    pub(super) open_files: u64,
+    /// The hard limit; `None` is without.
+    pub(super) files_limit: Option<u64>,
+    pub(super) memory: Option<Memory>,
+    pub(super) quota: Option<Quota>,
+}
+
+/// Memory that could be had, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// Without swapping: of the machine, or of a cgroup if that is less.
+    pub(super) available: u64,
+    /// Free swap space of the machine.
+    pub(super) swap: u64,
+}
+
+/// Local ports for connections.
+#[derive(Clone, Debug)]
+pub(super) struct Ports {
+    /// First and last of `ip_local_port_range`.
+    pub(super) range: (u16, u16),
+    /// `ip_local_reserved_ports`, first and last of each run; they do not overlap.
+    pub(super) reserved: Vec<(u16, u16)>,
+    /// `tcp_tw_reuse`: 0 never, 1 always, 2 on loopback.
+    pub(super) reuse: u8,
+    /// `tcp_timestamps`, without which there is no reuse.
+    pub(super) timestamps: bool,
+    /// `tcp_max_tw_buckets`: connections beyond it do not wait.
+    pub(super) waiting_max: u64,
+    /// What has ports of the range already.
+    pub(super) taken: Taken,
+}
+
+/// Sockets that keep ports of the range from new connections to the plan's destinations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Connections to the destinations, those in TIME_WAIT excluded.
+    pub(super) open: u64,
+    /// Connections to the destinations in TIME_WAIT.
+    pub(super) waiting: u64,
+    /// Ports that are listened on, for each of which no destination can be reached.
+    pub(super) listening: u64,
+}
+
+/// Looks whether this machine can run the plan, raises the soft limit of open files, and finds the origins' addresses.
+///
+/// # Errors
+/// What is certain to fail; nothing was sent.
+pub fn check(plan: &Plan, machine: &Machine) -> Result<Cleared, StartError> {
+    let facts = machine::facts(machine);
+    let mut findings = judge(plan, &facts)?;
+    machine::raise_open_files(files_needed(plan, &facts));
+    let addresses = addresses(plan)?;
+    let destinations: HashSet<SocketAddr> = addresses.iter().flatten().copied().collect();
+    // Without keep-alive any number of ports may be needed.
+    let needed = if plan.keep_alive { u64::from(plan.connections) } else { u64::MAX };
+    if let Some(ports) = machine::ports(&destinations, needed) {
+        findings.extend(judge_ports(plan, &destinations, &ports)?);
+    }
+    Ok(Cleared { addresses: Arc::new(addresses), findings })
+}
+
+fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {
+    let origins = plan.urls.origins();
+    let found = resolve(origins, plan.timeouts.connect);
+    if found.iter().all(Result::is_err) {
+        let reason = found.iter().find_map(|result| result.as_ref().err()).cloned().unwrap_or_default();
+        return Err(StartError::Resolve { name: origins[0].host.to_string(), reason });
+    }
+    Ok(found.into_iter().map(Result::unwrap_or_default).collect())
+}
+
+/// Open files, memory and CPUs.
+fn judge(plan: &Plan, facts: &Facts) -> Result<Vec<Finding>, StartError> {
+    let needed = files_needed(plan, facts);
+    if let Some(limit) = facts.files_limit.filter(|&limit| limit < needed) {
+        return Err(StartError::OpenFiles { connections: plan.connections, limit, needed });
+    }
+    let memory = facts.memory.map(|memory| judge_memory(plan, memory)).transpose()?.flatten();
+    let quota = facts.quota.and_then(|quota| judge_quota(plan, quota));
+    Ok(memory.into_iter().chain(quota).collect())
+}
+
+/// With the embedded target, this process has both ends of each connection.
+fn ends(plan: &Plan) -> u64 {
+    if plan.embedded_target { 2 } else { 1 }
+}
+
+fn files_needed(plan: &Plan, facts: &Facts) -> u64 {
+    ends(plan) * u64::from(plan.connections) + facts.open_files + OTHER_FILES
+}
+
+/// An estimate of what the run will take on top of the plan, which is in memory already.
+fn memory_needed(plan: &Plan) -> u64 {
+    let bodies = plan.urls.bodies().chain(plan.body.as_deref()).map(|body| body.len() as u64);
+    let body = bodies.filter(|&bytes| bytes <= COPIED_BODY_BYTES).max().unwrap_or(0);
+    let target = if plan.embedded_target { TARGET_CONNECTION_BYTES } else { 0 };
+    let connection = CONNECTION_BYTES + body + target + ends(plan) * SOCKET_BYTES;
+    PROCESS_BYTES + plan.cores.len() as u64 * CORE_BYTES + u64::from(plan.connections) * connection
+}
+
+fn judge_memory(plan: &Plan, memory: Memory) -> Result<Option<Finding>, StartError> {
+    let needed = memory_needed(plan);
+    let (needed_mib, available_mib) = (needed.div_ceil(1 << 20), memory.available >> 20);
+    if needed > memory.available.saturating_add(memory.swap) {
+        return Err(StartError::Memory { connections: plan.connections, needed_mib, available_mib });
+    }
+    let tight = u128::from(needed) * 100 > u128::from(memory.available) * 80;
+    Ok(tight.then(|| Finding {
+        kind: FindingKind::Memory,
+        text: format!(
+            "this run takes about {needed_mib} MiB of the {available_mib} MiB that are available: a machine that swaps or \
+             kills distorts what is measured. Lower -c ({} now), or give it more memory.",
+            plan.connections
+        ),
+    }))
+}
+
+fn judge_quota(plan: &Plan, quota: Quota) -> Option<Finding> {
+    // The target's threads have the quota too; it has one at least.
+    let threads = plan.cores.len() + usize::from(plan.embedded_target);
+    let fewer = quota.rounded_down();
+    let lower = match plan.embedded_target || !(1..threads).contains(&fewer) {
+        true => String::new(),
+        false => format!("lower -t to {fewer}, or "),
+    };
+    quota.is_exceeded_by(threads).then(|| Finding {
+        kind: FindingKind::CpuQuota,
+        text: format!(
+            "the cgroup's CPU quota of {quota} is less than the threads{} ({threads}): when it is used up, all stop until \
+             the next period, which shows as latency. Remedy: {lower}raise the quota to {threads} (docker update --cpus \
+             {threads}, or cpu.max of the cgroup).",
+            if plan.embedded_target { ", the embedded target's included" } else { "" }
+        ),
+    })
+}
+
+/// Whether there are ports enough for the plan's connections to these addresses.
+fn judge_ports(plan: &Plan, to: &HashSet<SocketAddr>, ports: &Ports) -> Result<Vec<Finding>, StartError> {
+    let (connections, destinations) = (u64::from(plan.connections), to.len() as u64);
+    let all = ports.usable(ports.range) * destinations;
+    if connections > all {
+        let remedy = ports.remedy(connections, destinations);
+        let (connections, range) = (plan.connections, ports.range);
+        return Err(StartError::Ports { connections, most: all, destinations, range, remedy });
+    }
+    let reuse = ports.reuse(to);
+    let Taken { open, waiting, listening } = ports.taken;
+    let kept = if reuse == Reuse::Allowed { 0 } else { waiting };
+    let free = all.saturating_sub(open + kept + listening.saturating_mul(destinations));
+    let taken = (connections > free).then(|| {
+        let remedy = match reuse.command() {
+            Some(command) if kept > 0 => format!("Wait a minute, or: {command}"),
+            _ => "Close some, or lower -c".to_owned(),
+        };
+        let text = format!(
+            "-c {connections}: of {all} local ports towards the target only {free} are free ({open} are in use, {kept} in \
+             TIME_WAIT for up to 60 s), and connections beyond them will be refused. {remedy}."
+        );
+        Finding { kind: FindingKind::PortsTaken, text }
+    });
+    let churn = judge_churn(plan, ports, reuse, free.saturating_sub(connections));
+    Ok(taken.into_iter().chain(churn).collect())
+}
+
+/// Whether a run that closes each connection after its answer may run out of `free` ports: those of the connections that
+/// this side closes first stay in TIME_WAIT. The server closes too, but its answer comes before its FIN.
+fn judge_churn(plan: &Plan, ports: &Ports, reuse: Reuse, free: u64) -> Option<Finding> {
+    if plan.keep_alive || free == 0 {
+        return None;
+    }
+    let hold = if reuse == Reuse::Allowed { REUSE_AFTER } else { TIME_WAIT };
+    let run = plan.end.duration.map_or(u64::MAX, |duration| duration.0.saturating_add(plan.warmup.0));
+    let window = hold.0.min(run);
+    let (per_second, share) = match plan.load {
+        Load::Open { rate, .. } => (rate.per_s() / plan.part.count as f64, 1),
+        Load::Closed => ((CLOSED_RATE_PER_CORE * plan.cores.len() as u64) as f64, CLOSED_SHARE),
+    };
+    let requests = (per_second * window as f64 / NANOS_PER_S as f64).ceil() as u64;
+    // A warm-up makes requests beyond the number that was asked for.
+    let most = plan.end.requests.filter(|_| plan.warmup == Nanos::ZERO).unwrap_or(u64::MAX);
+    if (requests.min(most) / share).min(ports.waiting_max) <= free {
+        return None;
+    }
+    let lasting = free as f64 / (window as f64 / NANOS_PER_S as f64);
+    let load = match plan.load {
+        Load::Open { .. } => format!("{per_second} requests a second"),
+        Load::Closed => "a closed load".to_owned(),
+    };
+    let remedy = match reuse.command() {
+        Some(command) => format!("Let them be used again: {command}"),
+        None if ports.usable(WIDEST) > ports.usable(ports.range) => format!("Keep connections alive, or: {WIDEN}"),
+        None => "Keep connections alive, or use more addresses of the target".to_owned(),
+    };
+    Some(Finding {
+        kind: FindingKind::PortChurn,
+        text: format!(
+            "{load} without keep-alive: a connection that this side closes first keeps its local port for {hold}, so that \
+             above {lasting:.0} of them a second the {free} free ports run out and connecting fails. {remedy}."
+        ),
+    })
+}
+
+/// Whether a new connection may take the port of one in TIME_WAIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reuse {
+    /// After [`REUSE_AFTER`].
+    Allowed,
+    Forbidden,
+    /// Forbidden, and the permission alone would not do.
+    WithoutTimestamps,
+}
+
+impl Reuse {
+    fn command(self) -> Option<&'static str> {
+        match self {
+            Self::Allowed => None,
+            Self::Forbidden => Some("sysctl -w net.ipv4.tcp_tw_reuse=1"),
+            Self::WithoutTimestamps => Some("sysctl -w net.ipv4.tcp_tw_reuse=1 net.ipv4.tcp_timestamps=1"),
+        }
+    }
+}
+
+impl Ports {
+    fn reuse(&self, to: &HashSet<SocketAddr>) -> Reuse {
+        match self.reuse {
+            _ if !self.timestamps => Reuse::WithoutTimestamps,
+            1 => Reuse::Allowed,
+            2 if to.iter().all(|address| address.ip().to_canonical().is_loopback()) => Reuse::Allowed,
+            _ => Reuse::Forbidden,
+        }
+    }
+
+    /// Ports of `range` that are not reserved.
+    pub(super) fn usable(&self, range: (u16, u16)) -> u64 {
+        let length = |first: u16, last: u16| (u64::from(last) + 1).saturating_sub(u64::from(first));
+        let reserved = self.reserved.iter().map(|&(first, last)| length(first.max(range.0), last.min(range.1)));
+        length(range.0, range.1).saturating_sub(reserved.sum())
+    }
+
+    /// What gives `connections` their ports.
+    fn remedy(&self, connections: u64, destinations: u64) -> String {
+        let widest = self.usable(WIDEST);
+        if connections <= widest * destinations {
+            return format!("widen the range: {WIDEN}");
+        }
+        let (addresses, most) = (connections.div_ceil(widest.max(1)), widest * destinations);
+        format!(
+            "even the widest range would need {addresses} addresses of the target; name more of them, or lower -c to {most}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
