@@ -1,8 +1,11 @@
 """What the measuring scripts share: packages, a pinned nginx, one measured run of a client. No command of its own."""
 
+import functools
 import os
+import resource
 import select
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -13,28 +16,64 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RINGLOAD = str(ROOT / "target/release/ringload")
+BODIES = {"64k": 64 << 10, "1m": 1 << 20}
+# Where a body is chunked, an empty one is added to it: nginx then no longer knows the length, and sends each of its
+# buffers as a chunk. Nothing is scanned or compressed for it.
 NGINX_CONF = """
-worker_processes 1; daemon off; pid {dir}/nginx.pid; error_log {dir}/error.log;
-events {{ worker_connections 20000; }}
+worker_processes 1; worker_rlimit_nofile {nofile}; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections {nofile}; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
-  server {{ listen 127.0.0.1:{port} backlog=16384; location / {{ return 200 "hello world\\n"; }} }}
+  client_body_temp_path {folder}/temp; proxy_temp_path {folder}/temp; fastcgi_temp_path {folder}/temp;
+  uwsgi_temp_path {folder}/temp; scgi_temp_path {folder}/temp;
+  default_type application/octet-stream; open_file_cache max=10;
+  server {{
+    {listen}
+    location / {{ return 200 "hello world\\n"; }}
+    location /bodies/ {{ alias {folder}/bodies/; sendfile on; }}
+    location /chunked/ {{
+      alias {folder}/bodies/; output_buffers 2 32k; add_after_body /nothing; addition_types *;
+    }}
+    location = /nothing {{ internal; return 200 ""; }}
+  }}
 }}
 """
 
 
+class Failed(Exception):
+    """A client that could not be measured; the text says which and why."""
+
+
 def install_missing(packages):
     """Installs Debian packages for the commands that are missing: {command: package}."""
-    os.environ["PATH"] += ":/usr/sbin"
+    if "/usr/sbin" not in os.environ["PATH"].split(":"):
+        os.environ["PATH"] += ":/usr/sbin"
     missing = [package for command, package in packages.items() if not shutil.which(command)]
     if missing:
-        sudo = [] if os.geteuid() == 0 else ["sudo"]
-        subprocess.run([*sudo, "apt-get", "update", "-qq"], check=True)
-        subprocess.run([*sudo, "apt-get", "install", "-y", "-qq", *missing], check=True, stdout=subprocess.DEVNULL)
+        update_package_lists()
+        apt("install", "-y", "--no-install-recommends", *missing)
+
+
+@functools.cache
+def update_package_lists():
+    apt("update")
+
+
+def apt(action, *arguments):
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    silent = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", action, "-qq", *arguments]
+    subprocess.run(silent, check=True, stdout=subprocess.DEVNULL)
 
 
 def build():
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
+
+
+def prepare_process():
+    """All files that the hard limit allows, for the clients and nginx too; SIGTERM ends the script as Ctrl-C does."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def pinned_to(cores):
@@ -42,62 +81,127 @@ def pinned_to(cores):
     return lambda: os.sched_setaffinity(0, set(cores))
 
 
-class Nginx:
-    """nginx on a free loopback port, pinned to one core, for as long as the block lasts."""
+def stop(process):
+    """Ends a child that may have ended by itself."""
+    if process.returncode is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
-    def __init__(self, core):
+
+class Nginx:
+    """nginx on a free loopback port, pinned to one core, for as long as the block lasts.
+
+    `/` answers 12 bytes; `/bodies/` and `/chunked/` have the files of BODIES, with their length and chunked. It listens
+    on as many addresses of 127.0.0.0/8 as asked for, on one port.
+    """
+
+    def __init__(self, core, addresses=1):
         self.core = core
+        self.addresses = [f"127.0.{number // 250}.{number % 250 + 1}" for number in range(addresses)]
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
+        self.process = None
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self):
+        folder = Path(self.folder.name)
+        folder.chmod(0o755)  # nginx's worker is another user where the script runs as root
+        (folder / "bodies").mkdir()
+        for name, size in BODIES.items():
+            (folder / "bodies" / name).write_bytes(b"x" * size)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        conf = Path(self.folder.name) / "nginx.conf"
-        conf.write_text(NGINX_CONF.format(dir=self.folder.name, port=port))
-        self.process = subprocess.Popen(["nginx", "-c", conf], preexec_fn=pinned_to([self.core]), stderr=subprocess.DEVNULL)
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.origins = [f"http://{address}:{self.port}" for address in self.addresses]
+        listen = " ".join(f"listen {address}:{self.port} backlog=16384;" for address in self.addresses)
+        nofile, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        conf = folder / "nginx.conf"
+        conf.write_text(NGINX_CONF.format(folder=folder, listen=listen, nofile=nofile))
+        self.process = subprocess.Popen(["nginx", "-c", conf], preexec_fn=pinned_to([self.core]),
+                                        stderr=subprocess.DEVNULL)
         for _ in range(100):
             with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    return f"http://127.0.0.1:{port}/"
+                if client.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
             time.sleep(0.05)
         sys.exit("nginx did not start")
 
+    def settle(self):
+        """Waits, 5 s at most, until nginx has closed the connections of the client before."""
+        main = self.process.pid
+        worker = Path(f"/proc/{main}/task/{main}/children").read_text().split()[0]
+        for _ in range(100):
+            if len(os.listdir(f"/proc/{worker}/fd")) < len(self.addresses) + 50:
+                return
+            time.sleep(0.05)
+
     def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
+        if self.process:
+            stop(self.process)
         self.folder.cleanup()
 
 
-def run(argv, cores):
-    """Runs a client to its end; its output, CPU seconds and peak memory."""
-    with tempfile.TemporaryFile("w+") as output:
+def run(argv, cores, load_s=60, grace_s=60):
+    """Runs a client to its end; its output, CPU seconds, wall seconds and peak memory.
+
+    `load_s` is how long it should take. One that takes `grace_s` more is stopped: Failed, as with any other exit but 0.
+    """
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         started = time.monotonic()
-        process = subprocess.Popen(argv, stdout=output, stderr=subprocess.DEVNULL, preexec_fn=pinned_to(cores))
-        status, usage, memory_kib = wait(process.pid)
-        wall_s = time.monotonic() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process = subprocess.Popen(argv, stdout=output, stderr=errors, preexec_fn=pinned_to(cores))
+        try:
+            memory_kib = peak_memory_kib(process.pid, started + load_s, started + load_s + grace_s)
+            if memory_kib is None:
+                raise Failed(f"`{shown(argv)}` was still running {grace_s} s after its load was over")
+            _, status, usage = os.wait4(process.pid, 0)
+            wall_s = time.monotonic() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            stop(process)
         if process.returncode != 0:
-            sys.exit(f"{' '.join(argv)} exited with {process.returncode}")
+            errors.seek(0)
+            why = errors.read().strip().splitlines()[-1:] or ["it did not say why"]
+            raise Failed(f"`{shown(argv)}` exited with {process.returncode}: {why[0]}")
         output.seek(0)
         cpu_s = usage.ru_utime + usage.ru_stime
         return {"output": output.read(), "cpu_s": cpu_s, "wall_s": wall_s, "memory_kib": memory_kib}
 
 
-def wait(pid):
-    """Waits for a child: its exit status, resource usage and peak memory.
+def shown(argv):
+    """A command line as others may read it: without this tree's folder and the user's own."""
+    return " ".join(map(str, argv)).replace(f"{ROOT}/", "").replace(str(Path.home()), "~")
 
-    The peak is read from /proc while it runs: ru_maxrss would include this interpreter, which it was forked from.
+
+def peak_memory_kib(pid, load_over, limit):
+    """Waits for a child to exit: its peak memory, or None where it has not by the limit.
+
+    The peak is read from /proc while it runs: ru_maxrss would include this interpreter, which it was forked from. It is
+    read rarely under load, not to disturb it, and often afterwards: gathering the results is the peak of some clients, and
+    lasts milliseconds.
     """
     peak_kib = 0
-    ended = os.pidfd_open(pid)
-    while not select.select([ended], [], [], 0.25)[0]:
-        with open(f"/proc/{pid}/status") as lines:
-            # A zombie has no such line.
-            peak_kib = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), peak_kib)
-    os.close(ended)
-    _, status, usage = os.wait4(pid, 0)
-    return status, usage, peak_kib
+    exited = os.pidfd_open(pid)
+    try:
+        while not select.select([exited], [], [], 0.25 if time.monotonic() < load_over else 0.001)[0]:
+            if time.monotonic() > limit:
+                return None
+            with open(f"/proc/{pid}/status") as lines:
+                # A zombie has no such line.
+                peak_kib = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), peak_kib)
+    finally:
+        os.close(exited)
+    return peak_kib
 
 
 def spread(values):
@@ -110,10 +214,10 @@ def first_line(*command):
 
 
 def machine_lines():
-    """The lines of a results README that say where and with what it was measured."""
+    """The lines of a results README that say where and with what it was measured; the last is the server's."""
     cpu = next(line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
     return f"""\
 - date: {time.strftime('%Y-%m-%d')}
-- commit: {first_line('git', 'rev-parse', 'HEAD')}
+- commit: {first_line('git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*')}
 - machine: {cpu}, {os.cpu_count()} CPUs, Linux {os.uname().release}
-- server: {first_line('nginx', '-v')}, one worker, 12-byte answers"""
+- server: {first_line('nginx', '-v')}, one worker"""
