@@ -33,7 +33,7 @@ fn run() -> Result<u8, Box<dyn Error>> {
     let plan = Arc::new(plan::validate(&session.take_raw(), &machine)?);
     let shards = plan::shards(&plan);
     let mut observe = session.watch(&plan)?;
-    let record = engine::run(&plan, &shards, &machine, &session.control, &mut observe)?;
+    let record = engine::run(&plan, &shards, &machine, &session.decision, &session.control, &mut observe)?;
     drop(observe);
     session.close(&Summary::new(&plan, &record))
 }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::net::runtime::Driver;
 use crate::plan::RawPlan;
 use crate::plan::shard::Machine;
 use crate::plan::validate::core_list;
@@ -11,7 +12,7 @@ use crate::target::{Options, Target, TargetError};
 ///
 /// # Errors
 /// The target's, when it cannot listen.
-pub(super) fn start(raw: &mut RawPlan, machine: &Machine) -> Result<(Target, String), TargetError> {
+pub(super) fn start(raw: &mut RawPlan, machine: &Machine, driver: Driver) -> Result<(Target, String), TargetError> {
     let allowed = machine.spread(machine.cpus.len());
     let (client, half) = split(&allowed);
     // Cores that the client was given are left to it, if that leaves any.
@@ -22,7 +23,8 @@ pub(super) fn start(raw: &mut RawPlan, machine: &Machine) -> Result<(Target, Str
         (false, true) => allowed.clone(),
         (false, false) => left,
     };
-    let target = Target::start(&Options { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), cores: server.clone() })?;
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let target = Target::start(&Options { listen, cores: server.clone(), driver })?;
     let url = format!("http://{}/", target.addr());
     raw.urls.push(url.clone());
     raw.cores.get_or_insert_with(|| list(&client));

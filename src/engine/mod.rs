@@ -28,6 +28,7 @@ use worker::{Assignment, Event};
 
 use crate::clock;
 use crate::net::resolve::resolve;
+use crate::net::runtime::{Decision, Driver, Refused};
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, Rule, Shard};
 use crate::record::timeline::Timeline;
@@ -58,11 +59,14 @@ pub enum StartError {
         /// Address and the kernel's words.
         reason: String,
     },
-    /// The ring was refused.
-    #[error(
-        "io_uring: {0}; it needs Linux 5.6 or later, kernel.io_uring_disabled=0, and in a container a seccomp profile that allows it"
-    )]
-    Ring(io::Error),
+    /// The driver was refused to a worker, though the machine has it.
+    #[error("a worker cannot set up {driver}: {source}; lower -c or -t, raise ulimit -l and ulimit -n, or use --driver epoll")]
+    Driver {
+        /// Which.
+        driver: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// More connections than files may be open.
     #[error("-c {connections}: the hard limit of open files is {limit}; raise it with: ulimit -Hn {needed}")]
     OpenFiles {
@@ -97,10 +101,11 @@ pub fn run(
     plan: &Arc<Plan>,
     shards: &[Shard],
     machine: &Machine,
+    decision: &Decision,
     control: &Arc<Control>,
     observe: &mut dyn FnMut(Progress<'_>),
 ) -> Result<RunRecord, StartError> {
-    Team::run(plan, shards, machine, control, worker::run, observe)
+    Team::run(plan, shards, machine, decision, control, worker::run, observe)
 }
 
 fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {
@@ -115,6 +120,7 @@ fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {
 
 /// The workers, seen from the main thread.
 struct Team {
+    driver: Driver,
     events: mpsc::Receiver<Event>,
     members: Vec<Member>,
     timeline: Timeline,
@@ -138,6 +144,7 @@ impl Team {
         plan: &Arc<Plan>,
         shards: &[Shard],
         machine: &Machine,
+        decision: &Decision,
         control: &Arc<Control>,
         live: fn(Assignment),
         observe: &mut dyn FnMut(Progress<'_>),
@@ -151,7 +158,7 @@ impl Team {
             needed,
         })?;
         let addresses = Arc::new(addresses(plan)?);
-        let mut team = Self::start(plan, shards, &addresses, control, live)?;
+        let mut team = Self::start(plan, shards, decision.driver, &addresses, control, live)?;
         team.await_connections(plan, control)?;
         let start = Nanos(clock::now().0 + LEAD.0);
         let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
@@ -161,12 +168,14 @@ impl Team {
         team.go();
         team.listen(control, observe);
         let environment = machine::environment(machine, &plan.cores);
-        Ok(team.conclude(control, t0_unix, environment, &addresses))
+        let record = team.conclude(control, t0_unix, environment, &addresses);
+        Ok(RunRecord { io_uring_refused: decision.refused.as_ref().map(Refused::cause), ..record })
     }
 
     fn start(
         plan: &Arc<Plan>,
         shards: &[Shard],
+        driver: Driver,
         addresses: &Arc<Vec<Vec<SocketAddr>>>,
         control: &Arc<Control>,
         live: fn(Assignment),
@@ -182,6 +191,7 @@ impl Team {
             let assignment = Assignment {
                 plan: Arc::clone(plan),
                 shard,
+                driver,
                 addresses: Arc::clone(addresses),
                 control: Arc::clone(control),
                 pulse: Arc::clone(&pulse),
@@ -195,7 +205,7 @@ impl Team {
             members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
         }
         let (timeline, streaks) = (Timeline::new(shards.len()), Streaks::new(&plan.abort_on));
-        Ok(Self { events, members, timeline, streaks, aborted: None })
+        Ok(Self { driver, events, members, timeline, streaks, aborted: None })
     }
 
     /// Waits until every worker has opened what it could, or has ended.
@@ -210,7 +220,9 @@ impl Team {
                     first_error = first_error.or(error);
                     awaited -= 1;
                 }
-                Ok(Event::NoRing { error }) => return Err(StartError::Ring(error)),
+                Ok(Event::NoRuntime { error: source }) => {
+                    return Err(StartError::Driver { driver: self.driver.name(), source });
+                }
                 Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
                 Ok(Event::Ended { shard, record, exhausted }) => {
                     self.end(shard, record, exhausted, control);
@@ -244,7 +256,7 @@ impl Team {
                     self.judge(control);
                 }
                 Ok(Event::Ended { shard, record, exhausted }) => self.end(shard, record, exhausted, control),
-                Ok(Event::Opened { .. } | Event::NoRing { .. }) => {}
+                Ok(Event::Opened { .. } | Event::NoRuntime { .. }) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => self.give_up_the_silent(control),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.look_after(control);
@@ -350,7 +362,8 @@ impl Team {
             aborted: self.aborted,
             t0_unix,
             environment,
-            driver: "io_uring",
+            driver: self.driver.name(),
+            io_uring_refused: None,
             addresses: addresses.to_vec(),
         }
     }

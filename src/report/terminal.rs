@@ -80,6 +80,9 @@ fn heading(summary: &Summary<'_>) -> Vec<String> {
             if plan.keep_alive { "" } else { ", closed after each answer" }
         ),
     ];
+    if record.driver != "io_uring" {
+        lines.push(format!("  through {}, not io_uring", record.driver));
+    }
     if plan.warmup > Nanos::ZERO {
         let warmup = &record.total.warmup;
         lines.push(format!(

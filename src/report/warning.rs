@@ -57,6 +57,8 @@ pub enum Code {
     Clamped,
     /// Too few values for a p99.
     FewSamples,
+    /// The kernel refused io_uring, and epoll stood in for it.
+    EpollDriver,
     /// The kernel refused the cheapest ring.
     RingFlags,
     /// The target was started by this very process.
@@ -67,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Bug,
         Self::WorkerLost,
         Self::Interrupted,
@@ -86,6 +88,7 @@ impl Code {
         Self::Churn,
         Self::Clamped,
         Self::FewSamples,
+        Self::EpollDriver,
         Self::RingFlags,
         Self::SharedMachine,
         Self::Loopback,
@@ -112,6 +115,7 @@ impl Code {
             Self::Churn => "churn",
             Self::Clamped => "clamped",
             Self::FewSamples => "few_samples",
+            Self::EpollDriver => "epoll_driver",
             Self::RingFlags => "ring_flags",
             Self::SharedMachine => "shared_machine",
             Self::Loopback => "loopback",
@@ -150,6 +154,7 @@ pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
         churn,
         clamped,
         few_samples,
+        epoll_driver,
         ring_flags,
         |summary: &Summary<'_>| shared_machine(summary.plan, summary.record),
     ];
@@ -373,6 +378,14 @@ fn few_samples(summary: &Summary<'_>) -> Option<Warning> {
         let count = response.count;
         Code::FewSamples.because(format!("{count} requests are too few for a p99; run longer (-d) or send more (-n)."))
     })
+}
+
+fn epoll_driver(summary: &Summary<'_>) -> Option<Warning> {
+    let cause = escape(summary.record.io_uring_refused.as_deref()?);
+    Some(Code::EpollDriver.because(format!(
+        "io_uring was refused ({cause}) and epoll took its place: the client needs more CPU a request, and its figures do \
+         not compare with those of io_uring. See: ringload help containers."
+    )))
 }
 
 fn ring_flags(summary: &Summary<'_>) -> Option<Warning> {
