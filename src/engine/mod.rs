@@ -60,7 +60,9 @@ pub enum StartError {
         reason: String,
     },
     /// The driver was refused to a worker, though the machine has it.
-    #[error("a worker cannot set up {driver}: {source}; lower -c or -t, raise ulimit -l and ulimit -n, or use --driver epoll")]
+    #[error(
+        "a worker cannot set up {driver}: {source}; lower -c or -t, raise ulimit -l and ulimit -n, or use --driver epoll"
+    )]
     Driver {
         /// Which.
         driver: &'static str,

@@ -253,7 +253,8 @@ mod tests {
         let control = Arc::default();
         let shards = plan::shards(&plan);
         let record: RunRecord =
-            Team::run(&plan, &shards, &machine, &decision, &control, run_faulty, &mut |_: Progress<'_>| {}).expect("it starts");
+            Team::run(&plan, &shards, &machine, &decision, &control, run_faulty, &mut |_: Progress<'_>| {})
+                .expect("it starts");
         let lost = record.shards[0].lost.as_deref().expect("the worker is lost");
         assert!(lost.contains("the hundredth time"), "{lost}");
         let counts = &record.total.counts;

@@ -57,7 +57,9 @@ pub(crate) fn on_driver(driver: &'static str, test: impl FnOnce()) {
 pub(crate) fn command<S: AsRef<str>>(args: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringload"));
     let mut args = args.iter().map(AsRef::as_ref).peekable();
-    if let (Some(driver), Some(subcommand)) = (DRIVER.get(), args.next_if(|arg| ["bench", "target"].contains(arg))) {
+    if let Some(driver) = DRIVER.get()
+        && let Some(subcommand) = args.next_if(|arg| ["bench", "target"].contains(arg))
+    {
         command.args([subcommand, "--driver", driver]);
     }
     command.args(args);
