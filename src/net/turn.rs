@@ -111,3 +111,62 @@ impl<F: Future> Future for Fair<F> {
         polled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::clock;
+    use crate::net::runtime::{self, Driver};
+    use crate::net::timer::Timer;
+    use crate::units::Nanos;
+
+    /// Waits for a timer beside a task that does `more` for as long as the timer takes; without turns it would never fire.
+    fn wait_beside(more: impl AsyncFn() + 'static) {
+        let mut runtime = runtime::build(Driver::Epoll, 256).expect("a runtime");
+        runtime.block_on(async {
+            let over = Rc::new(Cell::new(false));
+            let of_task = Rc::clone(&over);
+            let busy = monoio::spawn(async move {
+                while !of_task.get() {
+                    more().await;
+                }
+            });
+            let timer = Timer::new().expect("a timer");
+            timer.wait_until(Nanos(clock::now().0 + Nanos::from_millis(5).0)).await.expect("it fires");
+            over.set(true);
+            busy.await;
+        });
+        assert!(LINE.with(|line| line.keeper.borrow().is_none()), "the next runtime has a keeper of its own");
+    }
+
+    #[test]
+    fn a_task_whose_operations_are_always_complete_lets_all_else_have_its_turn() {
+        wait_beside(|| fair(ready(())));
+    }
+
+    #[test]
+    fn a_task_that_does_nothing_but_pass_lets_all_else_have_its_turn() {
+        wait_beside(pass);
+    }
+
+    #[test]
+    fn a_timer_that_has_always_fired_lets_all_else_have_its_turn() {
+        let timer = Rc::new(RefCell::new(None));
+        wait_beside(move || {
+            let timer = Rc::clone(&timer);
+            async move {
+                let mut timer = timer.borrow_mut();
+                let timer = timer.get_or_insert_with(|| Timer::new().expect("a timer"));
+                timer.wait_until(Nanos(1)).await.expect("it fires");
+            }
+        });
+    }
+
+    #[test]
+    fn without_a_keeper_nobody_waits() {
+        assert!(!line_up(&Context::from_waker(Waker::noop())));
+    }
+}
