@@ -114,6 +114,7 @@ impl<F: Future> Future for Fair<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::OnceCell;
     use std::future::ready;
     use std::rc::Rc;
 
@@ -154,12 +155,11 @@ mod tests {
 
     #[test]
     fn a_timer_that_has_always_fired_lets_all_else_have_its_turn() {
-        let timer = Rc::new(RefCell::new(None));
+        let timer = Rc::new(OnceCell::new());
         wait_beside(move || {
             let timer = Rc::clone(&timer);
             async move {
-                let mut timer = timer.borrow_mut();
-                let timer = timer.get_or_insert_with(|| Timer::new().expect("a timer"));
+                let timer: &Timer = timer.get_or_init(|| Timer::new().expect("a timer"));
                 timer.wait_until(Nanos(1)).await.expect("it fires");
             }
         });
