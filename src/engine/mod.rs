@@ -60,12 +60,10 @@ pub enum StartError {
         reason: String,
     },
     /// The driver was refused to a worker, though the machine has it.
-    #[error(
-        "a worker cannot set up {driver}: {source}; lower -c or -t, raise ulimit -l and ulimit -n, or use --driver epoll"
-    )]
+    #[error("a worker cannot set up {}: {source}; lower -c or -t, {}", driver.name(), driver.remedy())]
     Driver {
         /// Which.
-        driver: &'static str,
+        driver: Driver,
         /// The system's reason.
         source: io::Error,
     },
@@ -123,6 +121,7 @@ fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {
 /// The workers, seen from the main thread.
 struct Team {
     driver: Driver,
+    io_uring_refused: Option<String>,
     events: mpsc::Receiver<Event>,
     members: Vec<Member>,
     timeline: Timeline,
@@ -160,7 +159,7 @@ impl Team {
             needed,
         })?;
         let addresses = Arc::new(addresses(plan)?);
-        let mut team = Self::start(plan, shards, decision.driver, &addresses, control, live)?;
+        let mut team = Self::start(plan, shards, decision, &addresses, control, live)?;
         team.await_connections(plan, control)?;
         let start = Nanos(clock::now().0 + LEAD.0);
         let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
@@ -170,14 +169,13 @@ impl Team {
         team.go();
         team.listen(control, observe);
         let environment = machine::environment(machine, &plan.cores);
-        let record = team.conclude(control, t0_unix, environment, &addresses);
-        Ok(RunRecord { io_uring_refused: decision.refused.as_ref().map(Refused::cause), ..record })
+        Ok(team.conclude(control, t0_unix, environment, &addresses))
     }
 
     fn start(
         plan: &Arc<Plan>,
         shards: &[Shard],
-        driver: Driver,
+        decision: &Decision,
         addresses: &Arc<Vec<Vec<SocketAddr>>>,
         control: &Arc<Control>,
         live: fn(Assignment),
@@ -193,7 +191,7 @@ impl Team {
             let assignment = Assignment {
                 plan: Arc::clone(plan),
                 shard,
-                driver,
+                driver: decision.driver,
                 addresses: Arc::clone(addresses),
                 control: Arc::clone(control),
                 pulse: Arc::clone(&pulse),
@@ -207,7 +205,8 @@ impl Team {
             members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
         }
         let (timeline, streaks) = (Timeline::new(shards.len()), Streaks::new(&plan.abort_on));
-        Ok(Self { driver, events, members, timeline, streaks, aborted: None })
+        let (driver, io_uring_refused) = (decision.driver, decision.refused.as_ref().map(Refused::cause));
+        Ok(Self { driver, io_uring_refused, events, members, timeline, streaks, aborted: None })
     }
 
     /// Waits until every worker has opened what it could, or has ended.
@@ -223,7 +222,7 @@ impl Team {
                     awaited -= 1;
                 }
                 Ok(Event::NoRuntime { error: source }) => {
-                    return Err(StartError::Driver { driver: self.driver.name(), source });
+                    return Err(StartError::Driver { driver: self.driver, source });
                 }
                 Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
                 Ok(Event::Ended { shard, record, exhausted }) => {
@@ -365,7 +364,7 @@ impl Team {
             t0_unix,
             environment,
             driver: self.driver.name(),
-            io_uring_refused: None,
+            io_uring_refused: self.io_uring_refused,
             addresses: addresses.to_vec(),
         }
     }

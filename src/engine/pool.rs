@@ -350,11 +350,13 @@ mod tests {
 
     use super::super::control::NEVER;
     use super::*;
-    use crate::net::runtime::{self, Driver};
+    use crate::net::runtime::{self, Decision};
+    use crate::plan::DriverChoice;
 
     /// A pool of one origin with these addresses, after dialling it so many times; the results in order.
     fn dial(addresses: &[SocketAddr], times: usize) -> Vec<Result<(), String>> {
-        let mut runtime = runtime::build(Driver::Epoll, 256).expect("a runtime");
+        let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
+        let mut runtime = runtime::build(decision.driver, 256).expect("a runtime");
         let pool = Pool::new(Arc::new(vec![addresses.to_vec()]), Nanos::from_secs(5), 8, 0);
         let watch = Watch::default();
         runtime.block_on(async {

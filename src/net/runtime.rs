@@ -38,6 +38,14 @@ impl Driver {
             Self::Epoll => "epoll",
         }
     }
+
+    /// What helps where the machine has it and a thread is refused it all the same.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::IoUring => "raise ulimit -l and ulimit -n, or use --driver epoll",
+            Self::Epoll => "raise ulimit -n",
+        }
+    }
 }
 
 /// The driver of all threads of this process.
@@ -211,5 +219,37 @@ impl RingFlags {
             builder.setup_defer_taskrun();
         }
         builder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_cause_and_all_have_the_remedies() {
+        for (errno, cause) in [
+            (Errno::PERM, "seccomp profile or kernel.io_uring_disabled"),
+            (Errno::NOSYS, "older than 5.6"),
+            (Errno::NOMEM, "ulimit -l"),
+            (Errno::MFILE, "Too many open files"),
+        ] {
+            let refused = Refused(errno.into());
+            assert!(refused.cause().contains(cause), "{}", refused.cause());
+            let text = refused.to_string();
+            for remedy in ["Linux 5.6 or later", "kernel.io_uring_disabled=0", "--security-opt seccomp=unconfined"] {
+                assert!(text.contains(remedy), "{text}");
+            }
+            assert_eq!(text.contains("ulimit -l unlimited"), errno == Errno::NOMEM);
+        }
+    }
+
+    #[test]
+    fn a_runtime_of_either_driver_runs_a_task_to_its_end() {
+        for driver in [Decision::of(DriverChoice::Auto).expect("auto takes either").driver, Driver::Epoll] {
+            let mut runtime = build(driver, 1).expect("a runtime");
+            assert_eq!(runtime.block_on(async { monoio::spawn(async { 7 }).await }), 7);
+            assert!(driver == Driver::IoUring || runtime.ring_flags().is_empty());
+        }
     }
 }

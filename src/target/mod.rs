@@ -103,7 +103,7 @@ pub enum TargetError {
         core: usize,
     },
     /// The driver was refused, or a descriptor for its timer.
-    #[error("cannot set up {} for the target: {source}; raise ulimit -l and ulimit -n, or use --driver epoll", driver.name())]
+    #[error("cannot set up {} for the target: {source}; {}", driver.name(), driver.remedy())]
     Driver {
         /// Which.
         driver: Driver,
