@@ -78,9 +78,7 @@ mod epoll {
             an_open_load_intends_exactly_its_rate
             each_line_is_sent_exactly_once
             exactly_n_requests_are_sent_on_any_number_of_threads
-            several_origins_share_the_connections
             the_drain_awaits_what_is_in_flight
-            the_warm_up_is_counted_apart
             what_is_due_and_not_sent_at_the_end_is_unsent
             what_the_drain_does_not_see_the_end_of_is_in_flight_at_end
             without_keep_alive_each_request_has_its_own_connection;

@@ -200,7 +200,7 @@ pub(crate) fn without_keep_alive_each_request_has_its_own_connection() {
 }
 
 #[test]
-pub(crate) fn the_warm_up_is_counted_apart() {
+fn the_warm_up_is_counted_apart() {
     let server = Server::answering(OK);
     let report = measure(&["--warmup", "200ms", "-n", "10", "-R", "100", "-c", "2", "-t", "1", &server.url("/")]);
     report.assert_ok(10);
@@ -300,7 +300,7 @@ fn an_ipv6_address_is_a_host() {
 }
 
 #[test]
-pub(crate) fn several_origins_share_the_connections() {
+fn several_origins_share_the_connections() {
     let open = Arc::new(Mutex::new((0usize, 0usize)));
     let servers: Vec<Server> = (0..6)
         .map(|_| {
