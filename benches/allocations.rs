@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringload::engine::{self, Control};
+use ringload::net::runtime::Decision;
 use ringload::plan::raw::Input;
 use ringload::plan::{self, RawPlan};
 
@@ -75,9 +76,10 @@ fn run(raw: &RawPlan) -> (u64, u64) {
     let plan = Arc::new(plan::validate(raw, &machine).expect("a plan"));
     let shards = plan::shards(&plan);
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    let cleared = engine::preflight::check(&plan, &machine).expect("a machine that can run it");
-    let record =
-        engine::run(&plan, &shards, &machine, cleared, &Arc::new(Control::default()), &mut |_| {}).expect("a run");
+    let decision = Decision::of(plan.driver).expect("a driver");
+    let cleared = engine::preflight::check(&plan, &machine, &decision).expect("a machine that can run it");
+    let control = Arc::new(Control::default());
+    let record = engine::run(&plan, &shards, &machine, cleared, &control, &mut |_| {}).expect("a run");
     let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
     assert_eq!(record.total.counts.ok, record.total.counts.intended, "every request was answered");
     (allocations, record.total.counts.sent)

@@ -34,7 +34,7 @@ fn run() -> Result<u8, Box<dyn Error>> {
     let plan = Arc::new(plan::validate(&session.take_raw(), &machine).map_err(|error| session.blame(error))?);
     let shards = plan::shards(&plan);
     let mut observe = session.watch(&plan)?;
-    let cleared = engine::preflight::check(&plan, &machine)?;
+    let cleared = engine::preflight::check(&plan, &machine, &session.decision)?;
     session.warn(&cleared.findings);
     let record = engine::run(&plan, &shards, &machine, cleared, &session.control, &mut observe)?;
     drop(observe);

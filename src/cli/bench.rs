@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
+use super::driver::DriverArg;
 use super::mask;
 use super::plan_file::PlanArgs;
 use crate::plan::raw::{Input, RawHeader};
@@ -67,6 +68,9 @@ struct LoadArgs {
     /// Seed of every random choice [default: 0]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     seed: Option<u64>,
+    /// What carries the bytes [default: auto]
+    #[arg(long, value_name = "DRIVER")]
+    driver: Option<DriverArg>,
     /// Start even when no connection can be opened
     #[arg(long)]
     start_anyway: bool,
@@ -230,6 +234,7 @@ impl Args {
             abort_on: limits.abort_on,
             keep_alive: request.keep_alive,
             start_anyway: load.start_anyway,
+            driver: load.driver.unwrap_or_default().into(),
             argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
             embedded_target: false,
         };

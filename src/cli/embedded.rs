@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::net::runtime::Driver;
 use crate::plan::RawPlan;
 use crate::plan::shard::Machine;
 use crate::plan::validate::core_list;
@@ -11,9 +12,10 @@ use crate::target::{Options, Target, TargetError};
 ///
 /// # Errors
 /// The target's, when it cannot listen.
-pub(super) fn start(raw: &mut RawPlan, machine: &Machine) -> Result<(Target, String), TargetError> {
+pub(super) fn start(raw: &mut RawPlan, machine: &Machine, driver: Driver) -> Result<(Target, String), TargetError> {
     let server = deal(raw, machine);
-    let target = Target::start(&Options { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), cores: server.clone() })?;
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let target = Target::start(&Options { listen, cores: server.clone(), driver })?;
     let url = format!("http://{}/", target.addr());
     raw.urls.push(url.clone());
     let sharing =

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what becomes of it. One file a subcommand; no defaults hidden here.
 
 pub mod bench;
+mod driver;
 mod embedded;
 pub mod exit;
 pub mod help;
@@ -68,6 +69,11 @@ pub fn parse() -> Result<Command, PlanError> {
         }
         command => Ok(command),
     }
+}
+
+/// A note that cannot be written is not worth ending anything for.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "ringload: {text}");
 }
 
 /// Writes text that was asked for; a reader that went away is no error.

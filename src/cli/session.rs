@@ -1,13 +1,14 @@
 //! Around one load run: what must be there before it, and what must happen after it.
 
 use std::error::Error;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 
 use super::bench::{Args, Outputs};
 use super::plan_file::Said;
-use super::{embedded, exit, progress, signals};
+use super::{driver, embedded, exit, note, progress, signals};
 use crate::engine::{Control, Progress};
+use crate::net::runtime::Decision;
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, PlanError, RawPlan};
 use crate::record::Finding;
@@ -19,6 +20,8 @@ pub struct Session {
     /// What the user said.
     raw: RawPlan,
     said: Said,
+    /// The driver of all threads.
+    pub decision: Decision,
     /// The run's timeline; signals end it.
     pub control: Arc<Control>,
     outputs: Outputs,
@@ -26,21 +29,25 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads what the command line names and starts the embedded target where it names nothing to measure.
+    /// Reads what the command line names, decides on the driver, and starts the embedded target where it names nothing to measure.
     ///
     /// # Errors
-    /// A file that cannot be read or written, a target that cannot start.
+    /// A file that cannot be read or written, a driver that is refused, a target that cannot start.
     pub fn open(mut args: Args, machine: &Machine) -> Result<Self, Box<dyn Error>> {
         let said = std::mem::take(&mut args.plan.said);
         let embedded = !args.names_a_target();
         let (mut raw, outputs) = args.gather().map_err(|error| said.blame(error))?;
+        let decision = driver::decide(raw.driver)?;
+        if let Some(refused) = &decision.refused {
+            outputs.note(&driver::fallback(refused));
+        }
         let mut target = None;
         if embedded {
-            let (started, note) = embedded::start(&mut raw, machine)?;
+            let (started, note) = embedded::start(&mut raw, machine, decision.driver)?;
             target = Some(started);
             outputs.note(&note);
         }
-        Ok(Self { raw, said, control: Arc::default(), outputs, target })
+        Ok(Self { raw, said, decision, control: Arc::default(), outputs, target })
     }
 
     /// What the user said, handed over: with millions of lines it is not kept beside the plan made of it.
@@ -94,9 +101,4 @@ impl Outputs {
             note(text);
         }
     }
-}
-
-/// A note that cannot be written is not worth ending a run for.
-fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "ringload: {text}");
 }

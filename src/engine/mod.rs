@@ -17,7 +17,6 @@ pub mod work;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,10 +28,11 @@ use watchdog::Watchdog;
 use worker::{Assignment, Event};
 
 use crate::clock;
+use crate::net::runtime::Driver;
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, Rule, Shard};
 use crate::record::timeline::Timeline;
-use crate::record::{Finding, Interval, Point, RunRecord, ShardRecord, Streaks, Tally, merge};
+use crate::record::{Interval, Point, RunRecord, ShardRecord, Streaks, Tally, merge};
 use crate::units::Nanos;
 
 /// From the last connection's opening to the first request: time for every worker to reach its timer.
@@ -57,11 +57,14 @@ pub enum StartError {
         /// Address and the kernel's words.
         reason: String,
     },
-    /// The ring was refused.
-    #[error(
-        "io_uring: {0}; it needs Linux 5.6 or later, kernel.io_uring_disabled=0, and in a container a seccomp profile that allows it"
-    )]
-    Ring(io::Error),
+    /// The driver was refused to a worker, though the machine has it.
+    #[error("a worker cannot set up {}: {source}; lower -c or -t, {}", driver.name(), driver.remedy())]
+    Driver {
+        /// Which.
+        driver: Driver,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// More connections than files may be open.
     #[error("-c {connections}: the hard limit of open files is {limit}; raise it with: ulimit -Hn {needed}")]
     OpenFiles {
@@ -136,6 +139,7 @@ pub fn run(
 
 /// The workers, seen from the main thread.
 struct Team {
+    driver: Driver,
     events: mpsc::Receiver<Event>,
     members: Vec<Member>,
     timeline: Timeline,
@@ -164,8 +168,7 @@ impl Team {
         live: fn(Assignment),
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<RunRecord, StartError> {
-        let Cleared { addresses, findings } = cleared;
-        let mut team = Self::start(plan, shards, &addresses, control, live)?;
+        let mut team = Self::start(plan, shards, &cleared, control, live)?;
         team.await_connections(plan, control)?;
         let start = Nanos(clock::now().0 + LEAD.0);
         let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
@@ -175,13 +178,13 @@ impl Team {
         team.go();
         team.listen(control, observe);
         let environment = machine::environment(machine, &plan.cores);
-        Ok(team.conclude(control, t0_unix, environment, &addresses, findings))
+        Ok(team.conclude(control, t0_unix, environment, cleared))
     }
 
     fn start(
         plan: &Arc<Plan>,
         shards: &[Shard],
-        addresses: &Arc<Vec<Vec<SocketAddr>>>,
+        cleared: &Cleared,
         control: &Arc<Control>,
         live: fn(Assignment),
     ) -> Result<Self, StartError> {
@@ -196,7 +199,8 @@ impl Team {
             let assignment = Assignment {
                 plan: Arc::clone(plan),
                 shard,
-                addresses: Arc::clone(addresses),
+                driver: cleared.driver,
+                addresses: Arc::clone(&cleared.addresses),
                 control: Arc::clone(control),
                 pulse: Arc::clone(&pulse),
                 events: sender.clone(),
@@ -209,7 +213,7 @@ impl Team {
             members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
         }
         let (timeline, streaks) = (Timeline::new(shards.len()), Streaks::new(&plan.abort_on));
-        Ok(Self { events, members, timeline, streaks, aborted: None })
+        Ok(Self { driver: cleared.driver, events, members, timeline, streaks, aborted: None })
     }
 
     /// Waits until every worker has opened what it could, or has ended.
@@ -224,7 +228,9 @@ impl Team {
                     first_error = first_error.or(error);
                     awaited -= 1;
                 }
-                Ok(Event::NoRing { error }) => return Err(StartError::Ring(error)),
+                Ok(Event::NoRuntime { error: source }) => {
+                    return Err(StartError::Driver { driver: self.driver, source });
+                }
                 Ok(Event::Interval { shard, interval }) => self.page(shard, interval),
                 Ok(Event::Ended { shard, record, exhausted }) => {
                     self.end(shard, record, exhausted, control);
@@ -258,7 +264,7 @@ impl Team {
                     self.judge(control);
                 }
                 Ok(Event::Ended { shard, record, exhausted }) => self.end(shard, record, exhausted, control),
-                Ok(Event::Opened { .. } | Event::NoRing { .. }) => {}
+                Ok(Event::Opened { .. } | Event::NoRuntime { .. }) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => self.give_up_the_silent(control),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.look_after(control);
@@ -343,8 +349,7 @@ impl Team {
         control: &Control,
         t0_unix: Nanos,
         environment: crate::record::Environment,
-        addresses: &[Vec<SocketAddr>],
-        findings: Vec<Finding>,
+        cleared: Cleared,
     ) -> RunRecord {
         let ended: Vec<_> = self.members.into_iter().filter_map(|member| member.ended).collect();
         let by_number = ended.iter().all(|(record, exhausted)| *exhausted && record.tally.counts.in_flight_at_end == 0);
@@ -365,9 +370,10 @@ impl Team {
             aborted: self.aborted,
             t0_unix,
             environment,
-            driver: "io_uring",
-            addresses: addresses.to_vec(),
-            findings,
+            driver: self.driver.name(),
+            io_uring_refused: cleared.io_uring_refused,
+            addresses: cleared.addresses.to_vec(),
+            findings: cleared.findings,
         }
     }
 }

@@ -350,14 +350,16 @@ mod tests {
 
     use super::super::control::NEVER;
     use super::*;
-    use crate::net::runtime;
+    use crate::net::runtime::{self, Decision};
+    use crate::plan::DriverChoice;
 
     /// A pool of one origin with these addresses, after dialling it so many times; the results in order.
     fn dial(addresses: &[SocketAddr], times: usize) -> Vec<Result<(), String>> {
-        let (mut ring, _) = runtime::build(256).expect("a ring");
+        let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
+        let mut runtime = runtime::build(decision.driver, 256).expect("a runtime");
         let pool = Pool::new(Arc::new(vec![addresses.to_vec()]), Nanos::from_secs(5), 8, 0);
         let watch = Watch::default();
-        ring.block_on(async {
+        runtime.block_on(async {
             let mut results = Vec::new();
             for _ in 0..times {
                 results.push(match pool.dial(0, &watch, NEVER).await {

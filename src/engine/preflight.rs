@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{StartError, machine};
 use crate::net::resolve::resolve;
+use crate::net::runtime::{Decision, Driver, Refused};
 use crate::plan::shard::{Machine, Quota};
 use crate::plan::{Load, Plan};
 use crate::record::{Finding, FindingKind};
@@ -51,6 +52,10 @@ const WIDEN: &str = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
 /// A plan whose machine was looked at, ready to run.
 #[derive(Debug)]
 pub struct Cleared {
+    /// Of all threads.
+    pub(super) driver: Driver,
+    /// Why it is not io_uring, which would have been taken.
+    pub(super) io_uring_refused: Option<String>,
     /// All addresses of each origin; empty where the name has none.
     pub(super) addresses: Arc<Vec<Vec<SocketAddr>>>,
     /// Likely trouble.
@@ -109,7 +114,7 @@ pub(super) struct Taken {
 ///
 /// # Errors
 /// What is certain to fail; nothing was sent.
-pub fn check(plan: &Plan, machine: &Machine) -> Result<Cleared, StartError> {
+pub fn check(plan: &Plan, machine: &Machine, decision: &Decision) -> Result<Cleared, StartError> {
     let facts = machine::facts(machine);
     let mut findings = judge(plan, &facts)?;
     machine::raise_open_files(files_needed(plan, &facts));
@@ -120,7 +125,8 @@ pub fn check(plan: &Plan, machine: &Machine) -> Result<Cleared, StartError> {
     if let Some(ports) = machine::ports(&destinations, needed) {
         findings.extend(judge_ports(plan, &destinations, &ports)?);
     }
-    Ok(Cleared { addresses: Arc::new(addresses), findings })
+    let io_uring_refused = decision.refused.as_ref().map(Refused::cause);
+    Ok(Cleared { driver: decision.driver, io_uring_refused, addresses: Arc::new(addresses), findings })
 }
 
 fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {

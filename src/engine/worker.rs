@@ -1,4 +1,4 @@
-//! One core's worker: a pinned thread with its own ring, pool, slots and recorder.
+//! One core's worker: a pinned thread with its own runtime, pool, slots and recorder.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use super::pool::{GiveBack, Refused};
 use super::slot::Slot;
 use super::work::{Finished, Work};
 use crate::clock;
-use crate::net::runtime;
+use crate::net::runtime::{self, Driver};
 use crate::plan::{Plan, Shard};
 use crate::record::{Interval, ShardRecord};
 use crate::units::Nanos;
@@ -32,13 +32,14 @@ pub(crate) enum Event {
     /// The worker has ended.
     Ended { shard: usize, record: Box<ShardRecord>, exhausted: bool },
     /// The worker could not start.
-    NoRing { error: std::io::Error },
+    NoRuntime { error: std::io::Error },
 }
 
 /// What a worker is given.
 pub(crate) struct Assignment {
     pub(crate) plan: Arc<Plan>,
     pub(crate) shard: Shard,
+    pub(crate) driver: Driver,
     pub(crate) addresses: Arc<Vec<Vec<SocketAddr>>>,
     pub(crate) control: Arc<Control>,
     pub(crate) pulse: Arc<Pulse>,
@@ -56,16 +57,16 @@ pub(crate) fn run(assignment: Assignment) {
 
 /// A worker's whole life, whatever its work.
 fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Shard, Arc<Control>, TurnPage) -> W) {
-    let Assignment { plan, shard, addresses, control, pulse, events, go, pages } = assignment;
+    let Assignment { plan, shard, driver, addresses, control, pulse, events, go, pages } = assignment;
     let index = shard.place;
     pulse.enter();
     core_affinity::set_for_current(core_affinity::CoreId { id: shard.cpu });
     // A read, a write, a cancellation and a close can be queued for each connection.
     let entries = (shard.connections.saturating_mul(4)).next_power_of_two().min(ENTRIES_MAX);
-    let (mut ring, flags) = match runtime::build(entries) {
+    let mut runtime = match runtime::build(driver, entries) {
         Ok(built) => built,
         Err(error) => {
-            let _ = events.send(Event::NoRing { error });
+            let _ = events.send(Event::NoRuntime { error });
             return;
         }
     };
@@ -77,10 +78,10 @@ fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Sh
     };
     let work = new_work(Arc::clone(&plan), shard, control, Box::new(turn_page));
     let core = Rc::new(Core::new(plan, &shard, addresses, work));
-    let result = catch_unwind(AssertUnwindSafe(|| ring.block_on(live(&core, &pulse, &events, &go))));
+    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&core, &pulse, &events, &go))));
     let lost = result.err().map(|panic| panic_text(&*panic));
     let Finished { tally, last_done, cpu, exhausted } = core.work.finish(lost.is_some());
-    let ring_flags = flags.names();
+    let ring_flags = runtime.ring_flags();
     let record = Box::new(ShardRecord { shard, tally, last_done, cpu, ring_flags, lost });
     let _ = events.send(Event::Ended { shard: index, record, exhausted });
 }
@@ -88,7 +89,7 @@ fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Sh
 async fn live<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse, events: &mpsc::Sender<Event>, go: &mpsc::Receiver<()>) {
     let (opened, error) = open_connections(core, pulse).await;
     let _ = events.send(Event::Opened { opened, error });
-    // Nothing is in flight on this ring: the thread itself may wait.
+    // Nothing is in flight on this runtime: the thread itself may wait.
     if go.recv().is_ok() {
         let slots = 0..core.watches.len();
         core.run_tasks(pulse, slots.map(|id| async move |core: Rc<Core<W>>| Slot::new(&core, id).run().await)).await;
@@ -152,7 +153,8 @@ mod tests {
     use super::*;
     use crate::engine::work::{Due, Moved, Next, Sink, Source, Ticket};
     use crate::engine::{Progress, Team, machine, preflight};
-    use crate::plan::{self, RawPlan};
+    use crate::net::runtime::Decision;
+    use crate::plan::{self, DriverChoice, RawPlan};
     use crate::record::{Outcome, RunRecord, Stamps};
     use crate::target::{Options, Target};
     use crate::wire::decode::Head;
@@ -237,7 +239,8 @@ mod tests {
     #[test]
     fn a_worker_that_panics_ends_the_run_with_what_it_had_counted() {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let target = Target::start(&Options { listen, cores: vec![0] }).expect("a target");
+        let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
+        let target = Target::start(&Options { listen, cores: vec![0], driver: decision.driver }).expect("a target");
         let machine = machine::machine();
         let raw = RawPlan {
             urls: vec![format!("http://{}/", target.addr())],
@@ -247,7 +250,7 @@ mod tests {
             ..RawPlan::default()
         };
         let plan = Arc::new(plan::validate(&raw, &machine).expect("a plan"));
-        let cleared = preflight::check(&plan, &machine).expect("a machine that can run it");
+        let cleared = preflight::check(&plan, &machine, &decision).expect("a machine that can run it");
         let control = Arc::default();
         let shards = plan::shards(&plan);
         let record: RunRecord =

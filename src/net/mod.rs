@@ -1,7 +1,9 @@
-//! Sockets, names, timers and the ring under the engine and the embedded target; with them, the only modules that name
-//! monoio.
+//! Sockets, names, timers and the drivers under the engine and the embedded target; with them, the only modules that name
+//! monoio. Nobody outside needs to know which driver it is.
 
+pub mod ready;
 pub mod resolve;
 pub mod runtime;
 pub mod stream;
 pub mod timer;
+pub mod turn;

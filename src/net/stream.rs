@@ -1,4 +1,4 @@
-//! One connection's byte stream: ring operations, and the two calls that skip the ring because the bytes are there.
+//! One connection's byte stream: the driver's operations, and the calls that go past it because the bytes are there.
 //!
 //! Knows nothing of HTTP, of who leases it or of time limits.
 
@@ -11,6 +11,9 @@ use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent as _, AsyncWriteRent as _};
 use monoio::net::TcpStream;
 use rustix::net::{RecvFlags, recv, sockopt};
+
+use super::ready;
+use super::turn::fair;
 
 /// How many bytes one discarding receive asks for at most.
 const DISCARD_BYTES: usize = 1 << 20;
@@ -43,25 +46,25 @@ impl Stream {
         Ok(Self { tcp })
     }
 
-    /// Writes a prefix of `buf` through the ring; the buffer comes back with the number of bytes taken.
+    /// Writes a prefix of `buf` through the driver; the buffer comes back with the number of bytes taken.
     pub fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
-        self.tcp.write(buf)
+        fair(self.tcp.write(buf))
     }
 
-    /// Reads into `buf` through the ring; the buffer comes back with the number of bytes, 0 when the peer closed.
+    /// Reads into `buf` through the driver; the buffer comes back with the number of bytes, 0 when the peer closed.
     pub fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
-        self.tcp.read(buf)
+        fair(self.tcp.read(buf))
     }
 
-    /// Waits, through the ring, until there is something to receive.
+    /// Waits until there is something to receive; other tasks and the driver have had a turn by then.
     ///
     /// # Errors
     /// The kernel's.
     pub async fn readable(&self) -> io::Result<()> {
-        self.tcp.readable(false).await
+        ready::readable(&self.tcp).await
     }
 
-    /// Receives what has arrived, without the ring and without waiting.
+    /// Receives what has arrived, without the driver and without waiting.
     ///
     /// # Errors
     /// The kernel's; ECONNRESET where the peer reset.
@@ -101,6 +104,19 @@ impl Stream {
     fn fd(&self) -> BorrowedFd<'_> {
         fd(&self.tcp)
     }
+}
+
+/// An accepted connection as the thread's runtime takes it.
+///
+/// # Errors
+/// The system's, when it cannot be polled.
+pub fn accepted(tcp: std::net::TcpStream) -> io::Result<TcpStream> {
+    // On epoll a socket that blocks would stop the whole thread; the ring does not care, and older kernels have it answer
+    // EAGAIN instead of waiting where it does not block.
+    if monoio::utils::is_legacy() {
+        tcp.set_nonblocking(true)?;
+    }
+    TcpStream::from_std(tcp)
 }
 
 /// Makes closing `tcp` send a RST, and drop what the kernel has not sent yet (SO_LINGER of 0, socket(7)).

@@ -1,23 +1,23 @@
-//! A timer of nanosecond resolution, waited on through the ring.
+//! A timer of nanosecond resolution, waited on through the driver.
 //!
 //! monoio's own timers tick once a millisecond and fire late: right for nothing that is measured. A timerfd costs one
-//! poll request a wake and needs no read: arming it again clears the old expiry.
+//! poll request a wake and needs no read: arming it again clears the old expiry, and [`super::ready`] the driver's memory
+//! of it.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
-use monoio::net::TcpStream;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
+use super::ready::Pollable;
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// One timerfd on CLOCK_MONOTONIC, for one waiter.
 pub struct Timer {
     fd: OwnedFd,
-    /// The same timer as monoio can poll it: the only public way to a readiness request is through its stream type.
-    pollable: TcpStream,
+    pollable: Pollable,
 }
 
 impl Timer {
@@ -27,11 +27,11 @@ impl Timer {
     /// The system's, when it has no descriptor left.
     pub fn new() -> io::Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        let pollable = TcpStream::from_std(std::net::TcpStream::from(fd.try_clone()?))?;
+        let pollable = Pollable::new(fd.try_clone()?)?;
         Ok(Self { fd, pollable })
     }
 
-    /// Waits until `at` on CLOCK_MONOTONIC; returns at once when that has passed.
+    /// Waits until `at` on CLOCK_MONOTONIC; returns after a turn of the driver when that has passed.
     ///
     /// # Errors
     /// The system's; none is expected of a valid timer.
@@ -41,6 +41,6 @@ impl Timer {
         let expiry = Timespec { tv_sec: (at / NANOS_PER_S) as i64, tv_nsec: (at % NANOS_PER_S) as i64 };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: expiry };
         timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &once)?;
-        self.pollable.readable(false).await
+        self.pollable.readable().await
     }
 }

@@ -66,10 +66,24 @@ pub struct Plan {
     pub keep_alive: bool,
     /// Start even when no connection can be opened.
     pub start_anyway: bool,
+    /// What carries the bytes, as asked for.
+    pub driver: DriverChoice,
     /// The command line, secrets masked; for the report.
     pub argv: Vec<String>,
     /// The target was started by this very process and shares the machine.
     pub embedded_target: bool,
+}
+
+/// What is to carry the bytes (`--driver`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// io_uring, or epoll where that is refused.
+    #[default]
+    Auto,
+    /// Nothing but io_uring.
+    IoUring,
+    /// epoll.
+    Epoll,
 }
 
 /// When requests start.
@@ -137,6 +151,17 @@ impl Plan {
     /// The length of the longest body.
     pub fn longest_body(&self) -> usize {
         self.urls.bodies().chain(self.body.as_deref()).map(<[u8]>::len).max().unwrap_or(0)
+    }
+}
+
+impl DriverChoice {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        }
     }
 }
 

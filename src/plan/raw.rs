@@ -73,6 +73,8 @@ pub struct RawPlan {
     pub keep_alive: Option<bool>,
     /// `--start-anyway`.
     pub start_anyway: bool,
+    /// `--driver`.
+    pub driver: super::DriverChoice,
     /// The command line, secrets masked; for the report.
     pub argv: Vec<String>,
     /// The target was started by this very process.

@@ -58,6 +58,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         abort_on: raw.abort_on.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
         keep_alive: raw.keep_alive.unwrap_or(true),
         start_anyway: raw.start_anyway,
+        driver: raw.driver,
         argv: raw.argv.clone(),
         embedded_target: raw.embedded_target,
     })

@@ -34,7 +34,7 @@ pub struct ShardRecord {
     pub last_done: Nanos,
     /// CPU time of its thread from T0 to its end.
     pub cpu: Nanos,
-    /// Ring set-up flags in use.
+    /// Ring set-up flags in use; empty without a ring.
     pub ring_flags: &'static [&'static str],
     /// Why its worker died before the end; its counts are what it had recorded until then.
     pub lost: Option<String>,
@@ -61,8 +61,10 @@ pub struct RunRecord {
     pub t0_unix: Nanos,
     /// Where it was measured.
     pub environment: Environment,
-    /// `io_uring`.
+    /// `io_uring` or `epoll`, the same for all shards.
     pub driver: &'static str,
+    /// Why io_uring was refused, where epoll stood in for it.
+    pub io_uring_refused: Option<String>,
     /// Addresses that the origins resolved to, by origin; empty where the name has none.
     pub addresses: Vec<Vec<std::net::SocketAddr>>,
     /// What was likely to go wrong, found before the run.

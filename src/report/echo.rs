@@ -38,6 +38,8 @@ pub(super) struct PlanEcho<'a> {
     abort_on: Vec<String>,
     keep_alive: bool,
     start_anyway: bool,
+    /// As asked for; the environment has the one that was used.
+    driver: &'static str,
     headers: Vec<HeaderEcho<'a>>,
     body_bytes: Option<u64>,
     embedded_target: bool,
@@ -123,6 +125,7 @@ impl<'a> PlanEcho<'a> {
             abort_on: plan.abort_on.iter().map(ToString::to_string).collect(),
             keep_alive: plan.keep_alive,
             start_anyway: plan.start_anyway,
+            driver: plan.driver.name(),
             headers: plan.common.edits.iter().map(header).collect(),
             body_bytes: plan.common.body_bytes,
             embedded_target: plan.embedded_target,

@@ -166,6 +166,7 @@ impl Run {
                 ..Environment::default()
             },
             driver: "io_uring",
+            io_uring_refused: None,
             addresses: vec![vec!["10.0.0.2:8080".parse().expect("an address")]; self.plan.urls.origins().len()],
             findings: Vec::new(),
         };

@@ -87,6 +87,9 @@ fn heading(summary: &Summary<'_>) -> Vec<String> {
     if plan.part.count > 1 {
         lines.push(format!("  part {} of {} of this load", plan.part.index + 1, plan.part.count));
     }
+    if record.driver != "io_uring" {
+        lines.push(format!("  through {}, not io_uring", record.driver));
+    }
     if plan.warmup > Nanos::ZERO {
         let warmup = &record.total.warmup;
         lines.push(format!(

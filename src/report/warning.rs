@@ -65,6 +65,8 @@ pub enum Code {
     Memory,
     /// Found before the run: more threads than the CPU quota lets run at once.
     CpuQuota,
+    /// The kernel refused io_uring, and epoll stood in for it.
+    EpollDriver,
     /// The kernel refused the cheapest ring.
     RingFlags,
     /// The target was started by this very process.
@@ -75,7 +77,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, in order.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Bug,
         Self::WorkerLost,
         Self::Interrupted,
@@ -98,6 +100,7 @@ impl Code {
         Self::PortChurn,
         Self::Memory,
         Self::CpuQuota,
+        Self::EpollDriver,
         Self::RingFlags,
         Self::SharedMachine,
         Self::Loopback,
@@ -128,6 +131,7 @@ impl Code {
             Self::PortChurn => "port_churn",
             Self::Memory => "memory",
             Self::CpuQuota => "cpu_quota",
+            Self::EpollDriver => "epoll_driver",
             Self::RingFlags => "ring_flags",
             Self::SharedMachine => "shared_machine",
             Self::Loopback => "loopback",
@@ -175,6 +179,7 @@ pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
         churn,
         clamped,
         few_samples,
+        epoll_driver,
         ring_flags,
         |summary: &Summary<'_>| shared_machine(summary.plan, summary.record),
     ];
@@ -406,6 +411,14 @@ fn few_samples(summary: &Summary<'_>) -> Option<Warning> {
         let count = response.count;
         Code::FewSamples.because(format!("{count} requests are too few for a p99; run longer (-d) or send more (-n)."))
     })
+}
+
+fn epoll_driver(summary: &Summary<'_>) -> Option<Warning> {
+    let cause = escape(summary.record.io_uring_refused.as_deref()?);
+    Some(Code::EpollDriver.because(format!(
+        "io_uring was refused ({cause}) and epoll took its place: the client needs more CPU a request, and its figures do \
+         not compare with those of io_uring. See: ringload help containers."
+    )))
 }
 
 fn ring_flags(summary: &Summary<'_>) -> Option<Warning> {

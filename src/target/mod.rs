@@ -66,7 +66,7 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use self::stats::Counters;
 pub use self::stats::Stats;
 use self::thread::Seed;
-use crate::net::runtime::RingFlags;
+use crate::net::runtime::Driver;
 
 /// Connections that may wait to be accepted, on each listener; the system may allow fewer.
 const BACKLOG: i32 = 4096;
@@ -78,6 +78,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// One thread each, pinned to that CPU; at least one.
     pub cores: Vec<usize>,
+    /// Of all threads.
+    pub driver: Driver,
 }
 
 /// Why the target could not start.
@@ -100,9 +102,11 @@ pub enum TargetError {
         /// The CPU as it was given.
         core: usize,
     },
-    /// No ring, or no descriptor for its timer.
-    #[error("cannot set up io_uring for the target: {source}")]
-    Ring {
+    /// The driver was refused, or a descriptor for its timer.
+    #[error("cannot set up {} for the target: {source}; {}", driver.name(), driver.remedy())]
+    Driver {
+        /// Which.
+        driver: Driver,
         /// The system's reason.
         source: io::Error,
     },
@@ -117,7 +121,6 @@ pub enum TargetError {
 /// A running target; dropping it stops it.
 pub struct Target {
     addr: SocketAddr,
-    flags: RingFlags,
     counters: Arc<[Counters]>,
     /// An eventfd that every thread polls; never read, so that one write reaches them all.
     stop: OwnedFd,
@@ -135,11 +138,12 @@ impl Target {
         let addr = first.local_addr().map_err(|source| TargetError::Listen { addr: options.listen, source })?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(no_thread)?;
         let counters = options.cores.iter().map(|_| Counters::default()).collect();
-        let mut target = Self { addr, flags: RingFlags::None, counters, stop, threads: Vec::new() };
+        let mut target = Self { addr, counters, stop, threads: Vec::new() };
         let (ready, started) = mpsc::channel();
         for (index, (&core, listener)) in options.cores.iter().zip(listeners).enumerate() {
             let stop = target.stop.try_clone().map_err(no_thread)?;
-            let seed = Seed { core, listener, stop, counters: Arc::clone(&target.counters), index };
+            let counters = Arc::clone(&target.counters);
+            let seed = Seed { core, driver: options.driver, listener, stop, counters, index };
             let ready = ready.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("target-{index}"))
@@ -150,7 +154,7 @@ impl Target {
         drop(ready);
         for _ in 0..target.threads.len() {
             let gone = || TargetError::Thread { source: io::Error::other("a thread ended before it could serve") };
-            target.flags = started.recv().map_err(|_| gone())??;
+            started.recv().map_err(|_| gone())??;
         }
         Ok(target)
     }
@@ -158,11 +162,6 @@ impl Target {
     /// The address it listens on, with the port that was found.
     pub fn addr(&self) -> SocketAddr {
         self.addr
-    }
-
-    /// The ring set-up flags in use.
-    pub fn ring_flags(&self) -> RingFlags {
-        self.flags
     }
 
     /// The counts so far.

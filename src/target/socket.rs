@@ -15,6 +15,7 @@ use super::pattern;
 use super::stats::Counters;
 use crate::clock;
 use crate::net::stream;
+use crate::net::turn::fair;
 use crate::units::Nanos;
 
 /// Waiting answers are written at the latest when they have grown to this.
@@ -114,7 +115,7 @@ impl<'core> Socket<'core> {
         for at in self.stamps.drain(..) {
             answer::stamp(&mut self.waiting, at, sent);
         }
-        let (written, waiting) = self.stream.write_all(std::mem::take(&mut self.waiting)).await;
+        let (written, waiting) = fair(self.stream.write_all(std::mem::take(&mut self.waiting))).await;
         self.waiting = waiting;
         self.waiting.clear();
         self.counters.bytes_out.add(written? as u64);
@@ -132,7 +133,7 @@ impl<'core> Socket<'core> {
     }
 
     async fn send<T: IoBuf + 'static>(&mut self, bytes: T) -> io::Result<()> {
-        let (written, _) = self.stream.write_all(bytes).await;
+        let (written, _) = fair(self.stream.write_all(bytes)).await;
         self.counters.bytes_out.add(written? as u64);
         Ok(())
     }
@@ -152,7 +153,7 @@ impl AsyncReadRent for Socket<'_> {
         if let Err(error) = self.flush().await {
             return (Err(error), buf);
         }
-        let (read, buf) = self.stream.read(buf).await;
+        let (read, buf) = fair(self.stream.read(buf)).await;
         self.note_read(&read);
         (read, buf)
     }
@@ -161,7 +162,7 @@ impl AsyncReadRent for Socket<'_> {
         if let Err(error) = self.flush().await {
             return (Err(error), buf);
         }
-        let (read, buf) = self.stream.readv(buf).await;
+        let (read, buf) = fair(self.stream.readv(buf)).await;
         self.note_read(&read);
         (read, buf)
     }

@@ -1,4 +1,4 @@
-//! One thread of the target: its ring, its listener, and what its tasks share.
+//! One thread of the target: its runtime, its listener, and what its tasks share.
 
 use std::io;
 use std::net::TcpListener;
@@ -7,18 +7,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use monoio::net::TcpStream;
-
 use super::delay::Delays;
 use super::stats::{Counters, Stats};
 use super::stop::Stop;
 use super::{TargetError, serve};
 use crate::clock;
-use crate::net::runtime::{self, RingFlags};
+use crate::net::ready::Pollable;
+use crate::net::runtime::{self, Driver};
+use crate::net::stream;
 use crate::units::Nanos;
 
 /// Queued operations before a submission is forced.
-const RING_ENTRIES: u32 = 4096;
+const ENTRIES: u32 = 4096;
 
 /// Connections taken in a row before others get their turn.
 const ACCEPT_BATCH: usize = 64;
@@ -30,13 +30,14 @@ const ACCEPT_PAUSE: Nanos = Nanos::from_millis(10);
 const DRAIN_STEP: Nanos = Nanos::from_millis(1);
 const DRAIN_STEPS: usize = 500;
 
-/// Turns of the ring that cancelled operations need to complete and their sockets to close.
+/// Turns of the driver that cancelled operations need to complete and their sockets to close.
 const CLOSE_STEPS: usize = 5;
 
 /// What a thread starts with.
 pub(super) struct Seed {
     /// The CPU it is pinned to.
     pub(super) core: usize,
+    pub(super) driver: Driver,
     /// Listening, and not blocking.
     pub(super) listener: TcpListener,
     /// Readable once the target stops.
@@ -72,31 +73,32 @@ impl Core {
 }
 
 /// Serves until the stop; says on `ready` whether it could start.
-pub(super) fn run(seed: Seed, ready: &Sender<Result<RingFlags, TargetError>>) {
+pub(super) fn run(seed: Seed, ready: &Sender<Result<(), TargetError>>) {
     // A core number beyond the mask's size makes core_affinity panic.
     let pinned = seed.core < 1024 && core_affinity::set_for_current(core_affinity::CoreId { id: seed.core });
     if !pinned {
         let _ = ready.send(Err(TargetError::Pin { core: seed.core }));
         return;
     }
-    let (mut ring, flags) = match runtime::build(RING_ENTRIES) {
+    let driver = seed.driver;
+    let mut runtime = match runtime::build(driver, ENTRIES) {
         Ok(built) => built,
         Err(source) => {
-            let _ = ready.send(Err(TargetError::Ring { source }));
+            let _ = ready.send(Err(TargetError::Driver { driver, source }));
             return;
         }
     };
-    // What the future returns holds descriptors: it is dropped outside of the ring, where closing is a plain system call
-    // and does not queue behind an end that never comes.
-    let kept = ring.block_on(async {
+    // What the future returns holds descriptors: it is dropped outside of the runtime, where closing is a plain system
+    // call and does not queue behind an end that never comes.
+    let kept = runtime.block_on(async {
         match Parts::new(seed) {
             Ok((parts, listener)) => {
-                let _ = ready.send(Ok(flags));
+                let _ = ready.send(Ok(()));
                 parts.serve(listener).await;
                 Some(parts)
             }
             Err(source) => {
-                let _ = ready.send(Err(TargetError::Ring { source }));
+                let _ = ready.send(Err(TargetError::Driver { driver, source }));
                 None
             }
         }
@@ -109,20 +111,20 @@ struct Parts {
     core: Rc<Core>,
     tasks: Rc<Stop>,
     /// Readable once the target stops.
-    stop: TcpStream,
+    stop: Pollable,
 }
 
 /// A listening socket, and the same as monoio can poll it.
 struct Listener {
     socket: TcpListener,
-    pollable: TcpStream,
+    pollable: Pollable,
 }
 
 impl Parts {
     fn new(seed: Seed) -> io::Result<(Self, Listener)> {
         let core = Rc::new(Core { all: seed.counters, index: seed.index, delays: Delays::new()? });
-        let parts = Self { core, tasks: Rc::default(), stop: pollable(seed.stop)? };
-        let listener = Listener { pollable: pollable(seed.listener.try_clone()?.into())?, socket: seed.listener };
+        let parts = Self { core, tasks: Rc::default(), stop: Pollable::new(seed.stop)? };
+        let listener = Listener { pollable: Pollable::new(seed.listener.try_clone()?.into())?, socket: seed.listener };
         Ok((parts, listener))
     }
 
@@ -131,7 +133,7 @@ impl Parts {
         monoio::spawn(self.tasks.guard(async move { keeper.delays.keep().await }));
         monoio::spawn(self.tasks.guard(accept(listener, Rc::clone(&self.core), Rc::clone(&self.tasks))));
         // An error of the poll is as good a reason to stop.
-        let _ = self.stop.readable(false).await;
+        let _ = self.stop.readable().await;
         self.tasks.ask();
         self.drain().await;
     }
@@ -154,15 +156,10 @@ impl Parts {
     }
 }
 
-/// Any descriptor as monoio can poll it: the only public way to a readiness request is through its stream type.
-fn pollable(fd: OwnedFd) -> io::Result<TcpStream> {
-    TcpStream::from_std(std::net::TcpStream::from(fd))
-}
-
 /// Accepts connections and starts their tasks, until the stop.
 async fn accept(listener: Listener, core: Rc<Core>, tasks: Rc<Stop>) {
     loop {
-        let waited = listener.pollable.readable(false).await;
+        let waited = listener.pollable.readable().await;
         if waited.is_err() || !accept_batch(&listener.socket, &core, &tasks) {
             core.delays.until(Nanos(clock::now().0 + ACCEPT_PAUSE.0)).await;
         }
@@ -187,7 +184,7 @@ fn accept_batch(listener: &TcpListener, core: &Rc<Core>, tasks: &Rc<Stop>) -> bo
 fn start(stream: std::net::TcpStream, core: &Rc<Core>, tasks: &Rc<Stop>) {
     // A client that has reset the connection meanwhile makes this fail; the first read will tell.
     let _ = stream.set_nodelay(true);
-    let Ok(stream) = TcpStream::from_std(stream) else {
+    let Ok(stream) = stream::accepted(stream) else {
         return;
     };
     core.counters().opened.add(1);

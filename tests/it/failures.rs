@@ -25,7 +25,7 @@ fn a_name_without_an_address_fails_as_resolve_where_others_have_one() {
 }
 
 #[test]
-fn a_dead_port_fails_as_connect_where_another_origin_answers() {
+pub(crate) fn a_dead_port_fails_as_connect_where_another_origin_answers() {
     let server = Server::answering(OK);
     let (_folder, urls) = file(format!("{}\nhttp://127.0.0.1:{}/\n", server.url("/"), dead_port()));
     let report = measure(&["-i", &urls, "-n", "6", "-c", "2", "-t", "1"]);
@@ -34,7 +34,7 @@ fn a_dead_port_fails_as_connect_where_another_origin_answers() {
 }
 
 #[test]
-fn a_full_backlog_fails_as_connect_timeout() {
+pub(crate) fn a_full_backlog_fails_as_connect_timeout() {
     let backlog = FullBacklog::new();
     let url = format!("http://{}/", backlog.addr);
     let limit = ["--connect-timeout", "150ms"];
@@ -47,7 +47,7 @@ fn a_full_backlog_fails_as_connect_timeout() {
 }
 
 #[test]
-fn a_reset_while_a_body_is_being_sent_fails_as_write() {
+pub(crate) fn a_reset_while_a_body_is_being_sent_fails_as_write() {
     let server = Server::start(|peer| {
         peer.sleep(Duration::from_millis(200));
         peer.reset();
@@ -60,7 +60,7 @@ fn a_reset_while_a_body_is_being_sent_fails_as_write() {
 }
 
 #[test]
-fn silence_in_the_middle_of_an_answer_fails_as_read_timeout() {
+pub(crate) fn silence_in_the_middle_of_an_answer_fails_as_read_timeout() {
     let server = Server::start(|peer| {
         peer.request();
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
@@ -75,14 +75,14 @@ fn silence_in_the_middle_of_an_answer_fails_as_read_timeout() {
 }
 
 #[test]
-fn silence_before_an_answer_fails_as_read_timeout_too() {
+pub(crate) fn silence_before_an_answer_fails_as_read_timeout_too() {
     let server = Server::silent();
     let report = measure(&[&one_by_one("1")[..], &["--read-timeout", "80ms", &server.url("/")]].concat());
     report.assert_failures("read_timeout", 1);
 }
 
 #[test]
-fn bytes_that_keep_coming_are_no_silence_and_fail_as_timeout() {
+pub(crate) fn bytes_that_keep_coming_are_no_silence_and_fail_as_timeout() {
     let server = Server::start(|peer| {
         peer.request();
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
@@ -95,7 +95,7 @@ fn bytes_that_keep_coming_are_no_silence_and_fail_as_timeout() {
 }
 
 #[test]
-fn no_answer_fails_as_timeout() {
+pub(crate) fn no_answer_fails_as_timeout() {
     let server = Server::silent();
     let report = measure(&["-c", "2", "-t", "1", "-n", "4", "--timeout", "80ms", &server.url("/")]);
     report.assert_failures("timeout", 4);
@@ -104,7 +104,7 @@ fn no_answer_fails_as_timeout() {
 }
 
 #[test]
-fn a_request_in_flight_past_its_deadline_fails_as_deadline() {
+pub(crate) fn a_request_in_flight_past_its_deadline_fails_as_deadline() {
     let server = Server::silent();
     let report = measure(&[&one_by_one("2")[..], &["--deadline", "80ms", &server.url("/")]].concat());
     report.assert_failures("deadline", 2);
@@ -121,7 +121,7 @@ fn a_request_queued_past_its_deadline_fails_as_deadline_and_is_not_sent() {
 }
 
 #[test]
-fn a_reset_instead_of_an_answer_fails_as_reset() {
+pub(crate) fn a_reset_instead_of_an_answer_fails_as_reset() {
     let server = Server::start(|peer| {
         peer.request();
         peer.reset();
@@ -131,7 +131,7 @@ fn a_reset_instead_of_an_answer_fails_as_reset() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_a_body_fails_as_reset() {
+pub(crate) fn a_reset_in_the_middle_of_a_body_fails_as_reset() {
     let server = Server::start(|peer| {
         peer.request();
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\npart");
@@ -143,7 +143,7 @@ fn a_reset_in_the_middle_of_a_body_fails_as_reset() {
 }
 
 #[test]
-fn a_close_instead_of_an_answer_fails_as_closed_early() {
+pub(crate) fn a_close_instead_of_an_answer_fails_as_closed_early() {
     let server = Server::start(|peer| {
         peer.request();
         peer.close();
@@ -153,21 +153,21 @@ fn a_close_instead_of_an_answer_fails_as_closed_early() {
 }
 
 #[test]
-fn a_body_shorter_than_its_length_fails_as_closed_early() {
+pub(crate) fn a_body_shorter_than_its_length_fails_as_closed_early() {
     let server = Server::answering_once(*b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\npart");
     let report = measure(&[&one_by_one("3")[..], &[&server.url("/")]].concat());
     report.assert_failures("closed_early", 3);
 }
 
 #[test]
-fn a_chunked_body_without_its_end_fails_as_closed_early() {
+pub(crate) fn a_chunked_body_without_its_end_fails_as_closed_early() {
     let server = Server::answering_once(*b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     let report = measure(&[&one_by_one("2")[..], &[&server.url("/")]].concat());
     report.assert_failures("closed_early", 2);
 }
 
 #[test]
-fn garbage_fails_as_protocol() {
+pub(crate) fn garbage_fails_as_protocol() {
     let server = Server::answering(*b"SSH-2.0-OpenSSH_9.6\r\n");
     let report = measure(&[&one_by_one("3")[..], &[&server.url("/")]].concat());
     report.assert_failures("protocol", 3);
@@ -189,7 +189,7 @@ fn conflicting_lengths_fail_as_protocol() {
 }
 
 #[test]
-fn bytes_with_nothing_outstanding_fail_as_protocol() {
+pub(crate) fn bytes_with_nothing_outstanding_fail_as_protocol() {
     let server = Server::start(|peer| {
         while peer.request().is_some() && peer.send(OK) {
             peer.sleep(Duration::from_millis(30));

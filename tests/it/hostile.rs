@@ -29,31 +29,31 @@ fn ends_by_its_timeout(server: &Server) {
 }
 
 #[test]
-fn an_endless_body_until_close_ends_by_its_timeout() {
+pub(crate) fn an_endless_body_until_close_ends_by_its_timeout() {
     ends_by_its_timeout(&endless("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 1 << 20]));
 }
 
 #[test]
-fn an_endless_body_in_small_chunks_ends_by_its_timeout() {
+pub(crate) fn an_endless_body_in_small_chunks_ends_by_its_timeout() {
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     ends_by_its_timeout(&endless(head, b"1\r\nx\r\n".repeat(20_000)));
 }
 
 #[test]
-fn a_body_of_nearly_2_to_the_64_ends_by_its_timeout() {
+pub(crate) fn a_body_of_nearly_2_to_the_64_ends_by_its_timeout() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n";
     ends_by_its_timeout(&endless(head, vec![b'x'; 1 << 20]));
 }
 
 #[test]
-fn an_endless_body_is_in_flight_when_the_drain_ends() {
+pub(crate) fn an_endless_body_is_in_flight_when_the_drain_ends() {
     let server = endless("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 1 << 20]);
     let report = measure(&["-d", "200ms", "-c", "2", "-t", "1", "--drain", "100ms", &server.url("/")]);
     assert_eq!(report.count("in_flight_at_end"), 2);
 }
 
 #[test]
-fn an_endless_body_is_given_up_at_an_interruption() {
+pub(crate) fn an_endless_body_is_given_up_at_an_interruption() {
     let server = endless("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 1 << 20]);
     let url = server.url("/");
     let program = Program::start(&["bench", "--format", "json", "-n", "2", "-c", "2", "--drain", "0s", &url]);
@@ -64,7 +64,7 @@ fn an_endless_body_is_given_up_at_an_interruption() {
 }
 
 #[test]
-fn every_way_to_answer_badly_adds_up() {
+pub(crate) fn every_way_to_answer_badly_adds_up() {
     let server = Server::start(|peer: &mut Peer| {
         let mut turn = peer.number;
         while peer.request().is_some() {
@@ -94,7 +94,7 @@ fn every_way_to_answer_badly_adds_up() {
 }
 
 #[test]
-fn a_rate_that_no_machine_sends_ends_in_time_and_adds_up() {
+pub(crate) fn a_rate_that_no_machine_sends_ends_in_time_and_adds_up() {
     let target = TargetProgram::start();
     let started = Instant::now();
     for (rate, intended) in [("50M", 10_000_000u64), ("1G", 200_000_000)] {
@@ -164,7 +164,7 @@ fn a_deadline_shorter_than_everything_fails_everything_and_ends() {
 }
 
 #[test]
-fn thousands_of_connections_open_and_add_up() {
+pub(crate) fn thousands_of_connections_open_and_add_up() {
     let target = TargetProgram::start();
     let report = measure(&["-c", "2000", "-R", "4000", "-n", "2000", &target.url]);
     assert_eq!((report.count("intended"), report.count("connections_opened")), (2000, 2000));
@@ -183,7 +183,7 @@ fn more_connections_than_files_are_refused_with_the_remedy() {
 }
 
 #[test]
-fn an_idle_open_load_costs_little() {
+pub(crate) fn an_idle_open_load_costs_little() {
     let server = Server::answering(OK);
     let report = measure(&["-R", "2", "-d", "1500ms", "-c", "64", "-t", "1", &server.url("/")]);
     report.assert_ok(3);
@@ -192,7 +192,7 @@ fn an_idle_open_load_costs_little() {
 }
 
 #[test]
-fn waiting_for_a_silent_server_costs_little() {
+pub(crate) fn waiting_for_a_silent_server_costs_little() {
     let server = Server::silent();
     let report = measured(&["-d", "1500ms", "-c", "64", "-t", "1", "--drain", "0s", &server.url("/")]).0;
     assert!(report.float("client.cpu_s") < 0.6, "{} s", report.float("client.cpu_s"));
@@ -215,7 +215,7 @@ fn a_run_leaves_no_connection_behind() {
 }
 
 #[test]
-fn connections_that_time_out_are_closed_and_not_leaked() {
+pub(crate) fn connections_that_time_out_are_closed_and_not_leaked() {
     let server = Server::silent();
     let url = server.url("/");
     let program =

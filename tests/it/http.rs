@@ -55,7 +55,7 @@ fn a_204_and_a_304_have_no_body_whatever_their_length_says() {
 }
 
 #[test]
-fn interim_answers_are_not_the_answer() {
+pub(crate) fn interim_answers_are_not_the_answer() {
     let interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
     let report = four_on_one_connection([interim, OK].concat(), &[]);
     assert_eq!(report.at("status").to_string(), r#"{"200":4}"#);
@@ -149,7 +149,7 @@ fn a_head_of_60_kilobytes_is_read() {
 }
 
 #[test]
-fn an_endless_head_is_refused_and_costs_no_memory() {
+pub(crate) fn an_endless_head_is_refused_and_costs_no_memory() {
     let server = Server::start(|peer| {
         peer.request();
         let line = format!("X-Endless: {}\r\n", "v".repeat(4_000));
@@ -178,7 +178,7 @@ fn another_version_is_refused() {
 }
 
 #[test]
-fn an_answer_that_comes_byte_by_byte_is_whole_at_its_last_byte() {
+pub(crate) fn an_answer_that_comes_byte_by_byte_is_whole_at_its_last_byte() {
     let server = Server::start(|peer: &mut Peer| {
         let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a\r\nhello\r\n0\r\nX: y\r\n\r\n";
         while peer.request().is_some() && peer.trickle(answer, Duration::from_micros(300)) {}
@@ -195,7 +195,7 @@ fn the_bytes_of_every_answer_are_counted() {
 }
 
 #[test]
-fn a_megabyte_of_known_length_is_counted_and_thrown_away() {
+pub(crate) fn a_megabyte_of_known_length_is_counted_and_thrown_away() {
     let body = vec![b'x'; 1 << 20];
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
     let report = four_on_one_connection([head.as_bytes(), &body].concat(), &[]);
@@ -203,7 +203,7 @@ fn a_megabyte_of_known_length_is_counted_and_thrown_away() {
 }
 
 #[test]
-fn a_megabyte_in_chunks_is_counted_and_thrown_away() {
+pub(crate) fn a_megabyte_in_chunks_is_counted_and_thrown_away() {
     for chunk in [1, 1000, 70_000] {
         let data = vec![b'x'; chunk];
         let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
@@ -221,7 +221,7 @@ fn a_megabyte_in_chunks_is_counted_and_thrown_away() {
 }
 
 #[test]
-fn a_megabyte_until_close_is_counted_and_thrown_away() {
+pub(crate) fn a_megabyte_until_close_is_counted_and_thrown_away() {
     let answer = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 1 << 20]].concat();
     let bytes = answer.len() as u64;
     let report = four_connections(&Server::answering_once(answer));
@@ -229,7 +229,7 @@ fn a_megabyte_until_close_is_counted_and_thrown_away() {
 }
 
 #[test]
-fn a_large_body_is_sent_whole() {
+pub(crate) fn a_large_body_is_sent_whole() {
     let target = TargetProgram::start();
     let (_folder, body) = file(vec![b'b'; 1 << 20]);
     let url = format!("{}/echo", target.url);
@@ -239,7 +239,7 @@ fn a_large_body_is_sent_whole() {
 }
 
 #[test]
-fn large_answers_of_the_target_are_counted_to_the_byte() {
+pub(crate) fn large_answers_of_the_target_are_counted_to_the_byte() {
     let target = TargetProgram::start();
     let url = format!("{}/bytes/1048576", target.url);
     let report = measure(&["-c", "4", "-t", "1", "-n", "50", &url]);

@@ -25,7 +25,7 @@ fn interrupted(signal: Signal, args: &[&str], server: &Server) -> Report {
 }
 
 #[test]
-fn an_interrupted_run_reports_what_it_measured() {
+pub(crate) fn an_interrupted_run_reports_what_it_measured() {
     let server = Server::answering(OK);
     let report = interrupted(Signal::INT, &["-d", "60s"], &server);
     assert!(report.count("ok") >= 8 && report.float("window_s") < 60.0);
@@ -70,7 +70,7 @@ fn an_interruption_in_the_warm_up_ends_the_run_with_nothing_measured() {
 }
 
 #[test]
-fn an_interruption_while_connecting_ends_the_run() {
+pub(crate) fn an_interruption_while_connecting_ends_the_run() {
     let backlog = crate::failures::FullBacklog::new();
     let url = format!("http://{}/", backlog.addr);
     let args = ["bench", "--format", "json", "-c", "2", "-t", "1", "--drain", "0s", "--connect-timeout", "50s"];
@@ -169,7 +169,7 @@ fn nothing_that_succeeded_is_the_answer_no() {
 }
 
 #[test]
-fn without_a_url_the_embedded_target_is_measured() {
+pub(crate) fn without_a_url_the_embedded_target_is_measured() {
     let (report, finished) = measured(&["-d", "300ms"]);
     finished.assert_code(0);
     assert!(report.count("ok") > 0 && report.warns("shared_machine"));

@@ -19,7 +19,7 @@ fn shard_counts() -> &'static [&'static str] {
 }
 
 #[test]
-fn exactly_n_requests_are_sent_on_any_number_of_threads() {
+pub(crate) fn exactly_n_requests_are_sent_on_any_number_of_threads() {
     let server = Server::answering(OK);
     let mut expected = 0;
     for threads in shard_counts() {
@@ -43,7 +43,7 @@ fn one_request_opens_one_connection_whatever_else_was_asked_for() {
 }
 
 #[test]
-fn a_duration_ends_the_sending() {
+pub(crate) fn a_duration_ends_the_sending() {
     let target = TargetProgram::start();
     let report = measure(&["-d", "300ms", "-c", "4", "-t", "1", &target.url]);
     assert_eq!(report.float("window_s"), 0.3);
@@ -60,7 +60,7 @@ fn whichever_of_number_and_duration_comes_first_ends_the_run() {
 }
 
 #[test]
-fn an_open_load_intends_exactly_its_rate() {
+pub(crate) fn an_open_load_intends_exactly_its_rate() {
     let target = TargetProgram::start();
     for threads in shard_counts() {
         let report = measure(&["-R", "150", "-d", "1s", "-c", "4", "-t", threads, &target.url]);
@@ -80,7 +80,7 @@ fn the_aliases_of_rate_and_duration_are_understood() {
 }
 
 #[test]
-fn each_line_is_sent_exactly_once() {
+pub(crate) fn each_line_is_sent_exactly_once() {
     for threads in shard_counts() {
         for lines in [1, 5, 200] {
             let server = Server::answering(OK);
@@ -146,7 +146,7 @@ fn answers_once_then_drops(peer: &mut Peer) {
 }
 
 #[test]
-fn an_idempotent_request_on_a_dead_connection_is_tried_once_more() {
+pub(crate) fn an_idempotent_request_on_a_dead_connection_is_tried_once_more() {
     let server = Server::start(answers_once_then_drops);
     let report = measure(&["-n", "4", "-c", "1", "-t", "1", &server.url("/")]);
     report.assert_ok(4);
@@ -157,7 +157,7 @@ fn an_idempotent_request_on_a_dead_connection_is_tried_once_more() {
 }
 
 #[test]
-fn a_post_that_was_sent_is_not_tried_again() {
+pub(crate) fn a_post_that_was_sent_is_not_tried_again() {
     let server = Server::start(answers_once_then_drops);
     let report = measure(&["-n", "4", "-c", "1", "-t", "1", "-X", "POST", &server.url("/")]);
     assert_eq!((report.count("ok"), report.failure("closed_early"), report.count("redials")), (2, 2, 0));
@@ -165,7 +165,7 @@ fn a_post_that_was_sent_is_not_tried_again() {
 }
 
 #[test]
-fn a_connection_that_the_server_closed_while_idle_is_replaced_before_anything_is_sent() {
+pub(crate) fn a_connection_that_the_server_closed_while_idle_is_replaced_before_anything_is_sent() {
     let server = Server::start(|peer| {
         peer.request();
         peer.send(OK);
@@ -177,7 +177,7 @@ fn a_connection_that_the_server_closed_while_idle_is_replaced_before_anything_is
 }
 
 #[test]
-fn a_connection_that_was_reset_while_idle_is_replaced_too() {
+pub(crate) fn a_connection_that_was_reset_while_idle_is_replaced_too() {
     let server = Server::start(|peer| {
         peer.request();
         peer.send(OK);
@@ -190,7 +190,7 @@ fn a_connection_that_was_reset_while_idle_is_replaced_too() {
 }
 
 #[test]
-fn without_keep_alive_each_request_has_its_own_connection() {
+pub(crate) fn without_keep_alive_each_request_has_its_own_connection() {
     let server = Server::answering(OK);
     let report = measure(&["-n", "6", "-c", "2", "-t", "1", "--keep-alive", "false", &server.url("/")]);
     report.assert_ok(6);
@@ -231,7 +231,7 @@ fn failures_of_the_warm_up_are_counted_apart_too() {
 }
 
 #[test]
-fn the_drain_awaits_what_is_in_flight() {
+pub(crate) fn the_drain_awaits_what_is_in_flight() {
     let target = TargetProgram::start();
     let url = format!("{}/delay/300", target.url);
     let report = measure(&["-d", "100ms", "-c", "4", "-t", "1", "--drain", "5s", &url]);
@@ -241,7 +241,7 @@ fn the_drain_awaits_what_is_in_flight() {
 }
 
 #[test]
-fn what_the_drain_does_not_see_the_end_of_is_in_flight_at_end() {
+pub(crate) fn what_the_drain_does_not_see_the_end_of_is_in_flight_at_end() {
     let server = Server::silent();
     for drain in ["0s", "100ms"] {
         let report = measure(&["-d", "100ms", "-c", "4", "-t", "1", "--drain", drain, &server.url("/")]);
@@ -258,7 +258,7 @@ fn a_number_of_requests_awaits_the_last_whatever_the_drain() {
 }
 
 #[test]
-fn what_is_due_and_not_sent_at_the_end_is_unsent() {
+pub(crate) fn what_is_due_and_not_sent_at_the_end_is_unsent() {
     let server = Server::silent();
     let args = ["-R", "1000", "-d", "200ms", "-c", "2", "-t", "1", "--drain", "0s"];
     let report = measure(&[&args[..], &[&server.url("/")]].concat());
@@ -271,7 +271,7 @@ fn what_is_due_and_not_sent_at_the_end_is_unsent() {
 }
 
 #[test]
-fn a_stalled_server_is_charged_from_the_intended_time() {
+pub(crate) fn a_stalled_server_is_charged_from_the_intended_time() {
     let stall = Arc::new(AtomicU64::new(0));
     let server = Server::start(move |peer| {
         while peer.request().is_some() {
@@ -347,7 +347,7 @@ fn a_seed_means_the_same_poisson_arrivals_again() {
 }
 
 #[test]
-fn a_server_that_refuses_from_the_start_sees_no_storm() {
+pub(crate) fn a_server_that_refuses_from_the_start_sees_no_storm() {
     // Nobody accepts: a listener with a closed backlog cannot count, so the client's own counts are taken.
     let port = crate::support::dead_port();
     let url = format!("http://127.0.0.1:{port}/");
@@ -382,7 +382,7 @@ fn a_server_that_refuses_after_the_start_sees_no_storm() {
 }
 
 #[test]
-fn a_server_that_comes_back_is_found_again() {
+pub(crate) fn a_server_that_comes_back_is_found_again() {
     let first = Server::start(|peer| {
         peer.request();
         peer.send(OK);

@@ -5,6 +5,7 @@
 
 mod accuracy;
 mod bad_input;
+mod driver;
 mod failures;
 mod hostile;
 mod http;

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::support::{TargetProgram, file, measure, ringload};
 
 #[test]
-fn it_says_first_where_it_listens_and_stops_at_a_signal() {
+pub(crate) fn it_says_first_where_it_listens_and_stops_at_a_signal() {
     for signal in [Signal::TERM, Signal::INT] {
         let target = TargetProgram::start();
         assert!(target.url.starts_with("http://127.0.0.1:"), "{}", target.url);
@@ -28,7 +28,7 @@ fn it_stops_after_its_time() {
 }
 
 #[test]
-fn it_stops_while_requests_are_under_way() {
+pub(crate) fn it_stops_while_requests_are_under_way() {
     let target = TargetProgram::start();
     let url = format!("{}/delay/60000", target.url);
     let client = std::thread::spawn(move || measure(&["-n", "2", "-c", "2", "-X", "POST", &url]));
@@ -40,7 +40,7 @@ fn it_stops_while_requests_are_under_way() {
 }
 
 #[test]
-fn its_paths_answer_as_documented() {
+pub(crate) fn its_paths_answer_as_documented() {
     let target = TargetProgram::start();
     let get = |path: &str| measure(&["-n", "2", "-c", "1", &format!("{}{path}", target.url)]);
     get("/").assert_ok(2);
@@ -58,7 +58,7 @@ fn its_paths_answer_as_documented() {
 }
 
 #[test]
-fn its_fault_paths_each_make_their_own_failure_move() {
+pub(crate) fn its_fault_paths_each_make_their_own_failure_move() {
     let target = TargetProgram::start();
     for (path, kind) in
         [("/reset", "reset"), ("/truncate", "closed_early"), ("/garbage", "protocol"), ("/close", "closed_early")]
@@ -71,7 +71,7 @@ fn its_fault_paths_each_make_their_own_failure_move() {
 }
 
 #[test]
-fn its_chunked_and_slow_bodies_are_whole_to_the_byte() {
+pub(crate) fn its_chunked_and_slow_bodies_are_whole_to_the_byte() {
     for (path, body, least_us) in [
         ("/chunked/0", 5, 0.0),
         // Chunks of two bytes and one at the end.
@@ -93,7 +93,7 @@ fn its_chunked_and_slow_bodies_are_whole_to_the_byte() {
 }
 
 #[test]
-fn its_stall_is_charged_to_all_that_arrive_in_it() {
+pub(crate) fn its_stall_is_charged_to_all_that_arrive_in_it() {
     let target = TargetProgram::start();
     // Half of the time is a stall of 200 ms, and the requests come through all of two periods.
     let url = format!("{}/stall?every=400ms&for=200ms", target.url);

@@ -130,6 +130,22 @@ fn a_target_on_the_same_machine_is_told() {
 }
 
 #[test]
+fn a_driver_that_stood_in_for_io_uring_is_told_and_no_ring_is_missed() {
+    let mut run = answered(&[200]);
+    run.shard(0).ring_flags = &[];
+    let (plan, mut record) = run.finish();
+    record.driver = "epoll";
+    check(&(plan, record.clone()), expect![""]);
+    record.io_uring_refused = Some("Operation not permitted (os error 1)".to_owned());
+    check(
+        &(fixture::closed().0, record),
+        expect![[r#"
+            epoll_driver: io_uring was refused (Operation not permitted (os error 1)) and epoll took its place: the client needs more CPU a request, and its figures do not compare with those of io_uring. See: ringload help containers.
+        "#]],
+    );
+}
+
+#[test]
 fn a_broken_rule_and_too_many_errors_are_named_with_their_limits() {
     let mut run = Run::new(&RawPlan { max_error_rate: Some("1%".into()), ..raw() });
     run.answers(988);

@@ -5,7 +5,7 @@ pub(crate) mod report;
 pub(crate) mod server;
 pub(crate) mod turn;
 
-pub(crate) use program::{Program, TargetProgram, bench, ringload};
+pub(crate) use program::{Program, TargetProgram, bench, on_driver, ringload};
 pub(crate) use report::{Report, measure, measured};
 pub(crate) use server::{OK, Peer, Server};
 

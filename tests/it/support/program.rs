@@ -1,5 +1,6 @@
 //! The program as a child process: started, heard out within a time limit, signalled and killed by its own pid.
 
+use std::cell::Cell;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -40,10 +41,28 @@ pub(crate) fn bench<S: AsRef<str>>(args: &[S]) -> Finished {
     ringload(&all)
 }
 
+thread_local! {
+    /// What the programs that this thread starts are given as `--driver`; without it they choose for themselves.
+    static DRIVER: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Runs `test` with all programs that it starts on `driver`.
+pub(crate) fn on_driver(driver: &'static str, test: impl FnOnce()) {
+    DRIVER.set(Some(driver));
+    test();
+    DRIVER.set(None);
+}
+
 /// The program with these arguments, not yet started.
 pub(crate) fn command<S: AsRef<str>>(args: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringload"));
-    command.args(args.iter().map(AsRef::as_ref));
+    let mut args = args.iter().map(AsRef::as_ref).peekable();
+    if let Some(driver) = DRIVER.get()
+        && let Some(subcommand) = args.next_if(|arg| ["bench", "target"].contains(arg))
+    {
+        command.args([subcommand, "--driver", driver]);
+    }
+    command.args(args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
