@@ -9,6 +9,7 @@ use clap::{ArgAction, ValueEnum};
 
 use super::mask;
 use crate::plan::raw::{Input, RawHeader};
+use crate::plan::request::is_secret_header;
 use crate::plan::{Arrivals, Order, PlanError, RawPlan};
 use crate::report::{self, Format, Summary};
 
@@ -183,6 +184,14 @@ impl Args {
     /// Whether the user named anything to ask for.
     pub fn names_a_target(&self) -> bool {
         !self.urls.is_empty() || self.request.input.is_some()
+    }
+
+    /// Values that must never be shown: bodies and secret headers that were typed.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let is_secret = |line: &&str| line.split_once(':').is_some_and(|(name, _)| is_secret_header(name));
+        let headers = self.request.header.iter().map(String::as_str).filter(is_secret);
+        let body = self.request.body.as_deref().filter(|body| !body.starts_with('@'));
+        headers.chain(body)
     }
 
     /// What was said, with every file read.

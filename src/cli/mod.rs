@@ -11,6 +11,8 @@ pub mod session;
 mod signals;
 pub mod target;
 
+pub use mask::fuzz_argv;
+
 use std::io::{self, Write as _};
 
 use clap::error::ErrorKind;
