@@ -106,7 +106,7 @@ impl Rate {
             "s" => 1,
             "m" => 60,
             "h" => 3_600,
-            _ => return Err(format!("\"/{}\" is no period; use /s, /m or /h", per.escape_debug())),
+            _ => return Err(format!("{} has no period that is known; use /s, /m or /h", quoted(text))),
         };
         if amount.starts_with('-') {
             return Err(format!("{} is negative; the rate must be above 0", quoted(text)));

@@ -24,6 +24,26 @@ pub(super) fn argv(arguments: impl Iterator<Item = String>) -> Vec<String> {
     masked
 }
 
+/// A message with the credentials of every URL in it replaced by `***`: one may quote a URL that was typed in the place of
+/// something else.
+pub(super) fn message(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        masked.push_str(before);
+        let authority = &after[..after.find(['/', '?', '#']).unwrap_or(after.len())];
+        rest = match authority.rfind('@') {
+            Some(at) => {
+                masked.push_str(MASK);
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    masked + rest
+}
+
 /// An option whose value may be a secret.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -124,6 +144,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_keeps_all_but_the_credentials_of_its_urls() {
+        for (text, masked) in [
+            ("-d: \"http://me:pw@host/\" is no duration", "-d: \"http://***@host/\" is no duration"),
+            ("http://a:b@c, http://d/e@f and http://g@h", "http://***@c, http://d/e@f and http://***@h"),
+            ("-o me@host: is a folder", "-o me@host: is a folder"),
+        ] {
+            assert_eq!(message(text), masked);
+        }
+    }
+
+    #[test]
     fn credentials_in_urls_are_masked() {
         check(&["http://me:pw@host/a@b", "http://host/x@y"], &["http://***@host/a@b", "http://host/x@y"]);
     }
@@ -135,7 +166,7 @@ mod tests {
             b"-Hcookie:a=b\0--header=X-Api-Key: k\0http://a/",
             b"-qH\0Proxy-Authorization: x",
             b"-b\0password=1\0--body=x",
-            b"-qbx\0-c\04\0http://me:pw@a/",
+            b"-qbx\0-c\x004\0http://me:pw@a/",
             b"-b=x\0-H=Cookie: x",
             b"--\0-b\0http://a/",
         ];

@@ -15,7 +15,7 @@ pub use mask::fuzz_argv;
 
 use std::io::{self, Write as _};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 /// A load generator whose numbers can be trusted: thread-per-core, io_uring, HTTP/1.1.
@@ -52,9 +52,27 @@ pub fn parse() -> Command {
         if meant && (first.contains("://") || first.starts_with('-')) {
             let _ = writeln!(io::stderr(), "ringload: options and URLs follow a subcommand: ringload bench ...\n");
         }
-        error.exit()
+        masked(error).exit()
     });
     parsed.command.unwrap_or_else(|| Command::Bench(Box::default()))
+}
+
+/// A usage error without the credentials of a URL that was typed where none belongs.
+fn masked(mut error: clap::Error) -> clap::Error {
+    let texts = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => Some((kind, ContextValue::String(mask::message(text)))),
+        _ => None,
+    });
+    let texts: Vec<_> = texts.collect();
+    for (kind, value) in texts {
+        error.insert(kind, value);
+    }
+    error
+}
+
+/// A line on standard error, without the credentials of URLs; where it cannot be written, that is not worth ending a run for.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "ringload: {}", mask::message(text));
 }
 
 /// Writes text that was asked for; a reader that went away is no error.

@@ -1,11 +1,11 @@
 //! Around one load run: what must be there before it, and what must happen after it.
 
 use std::error::Error;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 
 use super::bench::{Args, Outputs};
-use super::{embedded, exit, progress, signals};
+use super::{embedded, exit, note, progress, signals};
 use crate::engine::{Control, Progress};
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, RawPlan};
@@ -80,9 +80,4 @@ impl Outputs {
             note(text);
         }
     }
-}
-
-/// A note that cannot be written is not worth ending a run for.
-fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "ringload: {text}");
 }

@@ -118,7 +118,7 @@ pub fn push_target(out: &mut String, rest: &str) {
 pub fn mask_userinfo(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     // No scheme at all where it holds credentials: the :// is that of a query.
-    let scheme = scheme.rfind('@').map_or(Cow::from(scheme), |at| format!("***{}", &scheme[at..]).into());
+    let scheme = scheme.rfind('@').map_or_else(|| Cow::from(scheme), |at| format!("***{}", &scheme[at..]).into());
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     match authority.rfind('@') {
         Some(at) => format!("{scheme}://***{}", &rest[at..]),
