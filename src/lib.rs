@@ -7,6 +7,8 @@
 pub mod cli;
 pub mod clock;
 pub mod engine;
+#[cfg(test)]
+mod mutation;
 pub mod net;
 pub mod plan;
 pub mod record;

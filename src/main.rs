@@ -1,7 +1,6 @@
 //! The binary: one pipeline from the command line to the exit code.
 
 use std::error::Error;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "ringload: {error}");
+            cli::note(&error.to_string());
             ExitCode::from(exit::COULD_NOT_RUN)
         }
     }

@@ -43,8 +43,8 @@ impl Nanos {
     /// # Errors
     /// A sentence fragment that says what is wrong and how to write it, for the caller to put behind the option's name.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (number, unit) =
-            split_number(text).ok_or_else(|| format!("\"{text}\" is no duration; write e.g. 10s, 500ms or 2m"))?;
+        let (number, unit) = split_number(text)
+            .ok_or_else(|| format!("{} is no duration; write e.g. 10s, 500ms or 2m", quoted(text)))?;
         let unit_ns: u128 = match unit {
             "ns" => 1,
             "us" | "µs" => 1_000,
@@ -56,7 +56,7 @@ impl Nanos {
             "" => {
                 return Err(format!("\"{text}\" has no unit; write {text}s for seconds or {text}ms for milliseconds"));
             }
-            other => return Err(format!("\"{other}\" is no unit of time; use ns, us, ms, s, m or h")),
+            other => return Err(format!("{} is no unit of time; use ns, us, ms, s, m or h", quoted(other))),
         };
         number
             .times(unit_ns)
@@ -100,16 +100,16 @@ impl Rate {
     /// # Errors
     /// A sentence fragment for the caller to put behind the option's name; a rate of 0 is one.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let bad = || format!("\"{text}\" is no rate; write e.g. 1000, 10k, 0.5 or 600/m");
+        let bad = || format!("{} is no rate; write e.g. 1000, 10k, 0.5 or 600/m", quoted(text));
         let (amount, per) = text.split_once('/').unwrap_or((text, "s"));
         let period_s: u128 = match per {
             "s" => 1,
             "m" => 60,
             "h" => 3_600,
-            _ => return Err(format!("\"/{per}\" is no period; use /s, /m or /h")),
+            _ => return Err(format!("{} has no period that is known; use /s, /m or /h", quoted(text))),
         };
         if amount.starts_with('-') {
-            return Err(format!("\"{text}\" is negative; the rate must be above 0"));
+            return Err(format!("{} is negative; the rate must be above 0", quoted(text)));
         }
         let (number, suffix) = split_number(amount).ok_or_else(bad)?;
         let num = number.mantissa.checked_mul(count_suffix(suffix).ok_or_else(bad)?).ok_or_else(bad)?;
@@ -154,7 +154,7 @@ impl Share {
     /// # Errors
     /// A sentence fragment for the caller to put behind the option's name.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let bad = || format!("\"{}\" is no share; write e.g. 1% or 0.5%", text.escape_debug());
+        let bad = || format!("{} is no share; write e.g. 1% or 0.5%", quoted(text));
         let (number, unit) = split_number(text).ok_or_else(bad)?;
         match unit {
             "%" => {}
@@ -199,7 +199,7 @@ impl fmt::Display for Share {
 /// # Errors
 /// A sentence fragment for the caller to put behind the option's name.
 pub fn parse_count(text: &str) -> Result<u64, String> {
-    let bad = || format!("\"{text}\" is no count; write a whole number such as 1000, 10k or 2M");
+    let bad = || format!("{} is no count; write a whole number such as 1000, 10k or 2M", quoted(text));
     let (number, suffix) = split_number(text).ok_or_else(bad)?;
     let count = number.times(count_suffix(suffix).ok_or_else(bad)?).ok_or_else(bad)?;
     u64::try_from(count)
@@ -256,13 +256,18 @@ impl Decimal {
     }
 }
 
-/// Splits `1.5ms` into the decimal 1.5 and `ms`; at most 18 digits.
+/// What was typed, for a message: control characters in it must not steer a terminal.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.escape_debug())
+}
+
+/// Splits `1.5ms` into the decimal 1.5 and `ms`; at most 20 digits, which every length of time can be written with.
 fn split_number(text: &str) -> Option<(Decimal, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = whole.len() + fraction.len();
-    if digits == 0 || digits > 18 || fraction.contains('.') {
+    if digits == 0 || digits > 20 || fraction.contains('.') {
         return None;
     }
     let mut mantissa = 0u128;
@@ -284,6 +289,46 @@ fn count_suffix(suffix: &str) -> Option<u128> {
 
 fn gcd(a: u128, b: u128) -> u128 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Checks what must hold for every text as a quantity of any kind: an accepted one is within its limits and, where it can
+/// be written, reads back the same; a refusal steers no terminal.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_units(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let harmless = |problem: String| assert!(!problem.contains(char::is_control), "{problem:?} about {text:?}");
+    match Nanos::parse(text) {
+        Ok(time) => {
+            assert!(time.0 <= i64::MAX as u64, "{text:?}");
+            assert_eq!(Nanos::parse(&time.to_string()), Ok(time), "{text:?}");
+        }
+        Err(problem) => harmless(problem),
+    }
+    match Rate::parse(text) {
+        Ok(rate) => {
+            assert!((1..=COUNT_MAX).contains(&rate.num) && (1..=1 << 40).contains(&rate.den), "{text:?}");
+            assert_eq!(gcd(rate.num.into(), rate.den.into()), 1, "{text:?} is in lowest terms");
+            assert!(rate.per_s() > 0.0 && rate.per_s().is_finite());
+        }
+        Err(problem) => harmless(problem),
+    }
+    match Share::parse(text) {
+        Ok(share) => {
+            assert!(share <= Share::ALL, "{text:?}");
+            assert_eq!(Share::parse(&share.to_string()), Ok(share), "{text:?}");
+            assert!(!share.is_exceeded_by(0, u64::MAX) && (share == Share::ALL || share.is_exceeded_by(1, 1)));
+        }
+        Err(problem) => harmless(problem),
+    }
+    match parse_count(text) {
+        Ok(count) => {
+            assert!(count <= COUNT_MAX, "{text:?}");
+            assert_eq!(parse_count(&count.to_string()), Ok(count), "{text:?}");
+        }
+        Err(problem) => harmless(problem),
+    }
 }
 
 #[cfg(test)]
@@ -380,5 +425,35 @@ mod tests {
         let one = Share::parse("1%").expect("a share");
         assert!(!one.is_exceeded_by(1, 100) && one.is_exceeded_by(2, 100) && one.is_exceeded_by(u64::MAX, u64::MAX));
         assert!(!one.is_exceeded_by(0, 0), "nothing is not too much of nothing");
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_quantities() {
+        let corpus: [&[u8]; 14] = [
+            b"10s",
+            b"1.5m",
+            b"250ms",
+            b"0.000000001s",
+            b"2562047.78h",
+            b"9223372036854775807ns",
+            b"10k",
+            b"600/m",
+            b"90/h",
+            b"1.5M",
+            b"9007199254740992",
+            b"0.5%",
+            b"100%",
+            b"33.3333%",
+        ];
+        let telling: [&[u8]; 10] = [b".", b"0", b"9", b"s", b"h", b"%", b"k", b"/m", b"\x1b", "\u{b5}s".as_bytes()];
+        crate::mutation::run("rules_and_units", &corpus, &telling, 20_000, fuzz_units);
+    }
+
+    #[test]
+    fn the_longest_times_read_back_though_they_have_more_digits_than_people_type() {
+        for text in ["9223372036854775807ns", "2562047.12345678901h"] {
+            let time = Nanos::parse(text).expect(text);
+            assert_eq!(Nanos::parse(&time.to_string()), Ok(time), "{text}");
+        }
     }
 }

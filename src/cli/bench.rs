@@ -11,6 +11,7 @@ use super::driver::DriverArg;
 use super::mask;
 use super::plan_file::PlanArgs;
 use crate::plan::raw::{Input, RawHeader};
+use crate::plan::request::is_secret_header;
 use crate::plan::{Arrivals, Order, PlanError, RawPlan};
 use crate::report::{self, Format, Summary};
 
@@ -195,6 +196,14 @@ impl Args {
     /// Whether the plan is to be printed and nothing sent.
     pub fn prints_plan(&self) -> bool {
         self.plan.print_plan
+    }
+
+    /// Values that must never be shown: bodies and secret headers that were typed.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let is_secret = |line: &&str| line.split_once(':').is_some_and(|(name, _)| is_secret_header(name));
+        let headers = self.request.header.iter().map(String::as_str).filter(is_secret);
+        let body = self.request.body.as_deref().filter(|body| !body.starts_with('@'));
+        headers.chain(body)
     }
 
     /// What was said, with every file read.

@@ -1,5 +1,8 @@
 //! Secrets out of a command line before anything keeps it (contract section 5).
 
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use super::bench::Args;
 use crate::plan::origin::mask_userinfo;
 use crate::plan::request::is_secret_header;
 
@@ -19,6 +22,26 @@ pub(super) fn argv(arguments: impl Iterator<Item = String>) -> Vec<String> {
         masked.push(text);
     }
     masked
+}
+
+/// A message with the credentials of every URL in it replaced by `***`: one may quote a URL that was typed in the place of
+/// something else.
+pub(super) fn message(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        masked.push_str(before);
+        let authority = &after[..after.find(['/', '?', '#']).unwrap_or(after.len())];
+        rest = match authority.rfind('@') {
+            Some(at) => {
+                masked.push_str(MASK);
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    masked + rest
 }
 
 /// An option whose value may be a secret, or `@FILE` with one.
@@ -94,6 +117,35 @@ fn secret_header(text: &str) -> Option<(&str, &str)> {
     (is_secret_header(name.trim()) && !value.is_empty()).then_some((name, value))
 }
 
+/// Checks what must hold for every command line that is accepted as a load run, `bytes` being its arguments with a NUL
+/// between them: nothing is kept of a body, of a secret header's value and of a URL's credentials.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_argv(bytes: &[u8]) {
+    const SECRET: &str = "hush-4711";
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let typed: Vec<&str> = text.split('\0').collect();
+    let masked = argv(typed.iter().map(|&argument| argument.to_owned()));
+    assert_eq!(masked.len(), typed.len());
+    if text.contains(SECRET) {
+        return;
+    }
+    let mut bench = Args::augment_args(Command::new("bench"));
+    // A secret at the end of each argument in turn, where the program itself takes it for one.
+    for at in 0..typed.len() {
+        let mut arguments: Vec<String> = typed.iter().map(|&argument| argument.to_owned()).collect();
+        arguments[at].push_str(SECRET);
+        let line = std::iter::once("bench").chain(arguments.iter().map(String::as_str));
+        let Ok(matches) = bench.try_get_matches_from_mut(line) else { continue };
+        let args = Args::from_arg_matches(&matches).expect("what the declaration accepts");
+        if args.secrets().any(|secret| secret.ends_with(SECRET)) {
+            let kept = argv(arguments.iter().cloned());
+            assert!(!kept.iter().any(|argument| argument.contains(SECRET)), "{kept:?} of {arguments:?}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +189,48 @@ mod tests {
     }
 
     #[test]
+    fn a_message_keeps_all_but_the_credentials_of_its_urls() {
+        for (text, masked) in [
+            ("-d: \"http://me:pw@host/\" is no duration", "-d: \"http://***@host/\" is no duration"),
+            ("http://a:b@c, http://d/e@f and http://g@h", "http://***@c, http://d/e@f and http://***@h"),
+            ("-o me@host: is a folder", "-o me@host: is a folder"),
+        ] {
+            assert_eq!(message(text), masked);
+        }
+    }
+
+    #[test]
     fn credentials_in_urls_are_masked() {
         check(&["http://me:pw@host/a@b", "http://host/x@y"], &["http://***@host/a@b", "http://host/x@y"]);
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_command_lines() {
+        let corpus: [&[u8]; 7] = [
+            b"-H\0Authorization: Bearer x\0-H\0X-Plain: y\0http://a/",
+            b"-Hcookie:a=b\0--header=X-Api-Key: k\0http://a/",
+            b"-qH\0Proxy-Authorization: x",
+            b"-b\0password=1\0--body=x",
+            b"-qbx\0-c\x004\0http://me:pw@a/",
+            b"-b=x\0-H=Cookie: x",
+            b"--\0-b\0http://a/",
+        ];
+        let telling: [&[u8]; 14] = [
+            b"\0",
+            b"-",
+            b"--",
+            b"=",
+            b"-q",
+            b"-H",
+            b"-b",
+            b"\0-b\0",
+            b"\0-H\0",
+            b"--body",
+            b"--header",
+            b"Cookie:",
+            b"@",
+            b"-c4",
+        ];
+        crate::mutation::run("command_line", &corpus, &telling, 300, fuzz_argv);
     }
 }

@@ -14,9 +14,11 @@ pub mod session;
 mod signals;
 pub mod target;
 
+pub use mask::fuzz_argv;
+
 use std::io::{self, Write as _};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::plan::PlanError;
@@ -59,7 +61,7 @@ pub fn parse() -> Result<Command, PlanError> {
         if meant && (first.contains("://") || first.starts_with('-')) {
             let _ = writeln!(io::stderr(), "ringload: options and URLs follow a subcommand: ringload bench ...\n");
         }
-        error.exit()
+        masked(error).exit()
     });
     match parsed.command.unwrap_or_else(|| Command::Bench(Box::default())) {
         Command::Bench(args) => {
@@ -71,9 +73,22 @@ pub fn parse() -> Result<Command, PlanError> {
     }
 }
 
-/// A note that cannot be written is not worth ending anything for.
-fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "ringload: {text}");
+/// A usage error without the credentials of a URL that was typed where none belongs.
+fn masked(mut error: clap::Error) -> clap::Error {
+    let texts = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => Some((kind, ContextValue::String(mask::message(text)))),
+        _ => None,
+    });
+    let texts: Vec<_> = texts.collect();
+    for (kind, value) in texts {
+        error.insert(kind, value);
+    }
+    error
+}
+
+/// A line on standard error, without the credentials of URLs; where it cannot be written, that is not worth ending a run for.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "ringload: {}", mask::message(text));
 }
 
 /// Writes text that was asked for; a reader that went away is no error.

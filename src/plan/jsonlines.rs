@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
-use super::request::{HeaderEdit, header};
+use super::request::{HeaderEdit, header, is_token};
 
 /// The keys that a line may have.
 const KEYS: [&str; 6] = ["method", "url", "header", "body", "weight", "tag"];
@@ -113,7 +113,9 @@ fn explain(line: &str, column: usize) -> String {
         return format!("is no JSON object; write a target a line, e.g. {SHAPE}");
     };
     if let Some(unknown) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        return format!("unknown key {unknown:?}; the keys are {}", KEYS.join(", "));
+        // A slip in the quotes can make anything a key; what looks like a name is none of the values.
+        let quoted = if is_token(unknown) { format!(" {unknown:?}") } else { String::new() };
+        return format!("unknown key{quoted}; the keys are {}", KEYS.join(", "));
     }
     if !object.contains_key("url") {
         return format!("has no url; write e.g. {SHAPE}");
@@ -138,6 +140,64 @@ fn explain(line: &str, column: usize) -> String {
         }
     }
     "names a key twice; leave one out".into()
+}
+
+/// Checks what must hold for every text as one line: an accepted one asks for headers that can break no line of a request
+/// and comes out as it went in when it is written in full; no refusal quotes a value.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_json_line(bytes: &[u8]) {
+    const SECRET: &str = "hush-4711";
+    let Ok(line) = std::str::from_utf8(bytes) else { return };
+    match parse(line) {
+        Ok(target) => {
+            let unbroken = |edit: &HeaderEdit| match edit {
+                HeaderEdit::Set(header) => is_token(&header.name) && !header.value.contains(['\r', '\n', '\0']),
+                HeaderEdit::Remove(name) => is_token(name),
+            };
+            assert!(target.headers.iter().all(unbroken) && target.weight != Some(0), "{line:?}");
+            let bytes = target.url.len() + target.body.as_ref().map_or(0, Vec::len);
+            assert!(bytes <= line.len(), "more came out than went in: {line:?}");
+            assert_eq!(parse(&written(&target)).as_ref(), Ok(&target), "{line:?}");
+        }
+        Err(problem) => assert!(!problem.contains(char::is_control), "{problem:?} about {line:?}"),
+    }
+    if let Ok(mut value @ Value::Object(_)) = serde_json::from_str(line) {
+        let mut keys = String::new();
+        append_to_texts(&mut value, SECRET, &mut keys);
+        if let Err(problem) = parse(&value.to_string()) {
+            assert!(keys.contains(SECRET) || !problem.contains(SECRET), "{problem:?} about {value}");
+        }
+    }
+}
+
+/// The line that asks for this, in full.
+fn written(target: &Target<'_>) -> String {
+    let text = |text: &str| Value::from(text).to_string();
+    let header_text = |edit: &HeaderEdit| match edit {
+        HeaderEdit::Set(header) => format!("{}:[{}]", text(&header.name), text(&header.value)),
+        HeaderEdit::Remove(name) => format!("{}:[]", text(name)),
+    };
+    let headers: Vec<String> = target.headers.iter().map(header_text).collect();
+    let mut parts = vec![format!(r#""url":{}"#, text(&target.url)), format!(r#""header":{{{}}}"#, headers.join(","))];
+    parts.extend(target.method.as_ref().map(|method| format!(r#""method":{}"#, text(method))));
+    parts.extend(target.body.as_ref().map(|body| format!(r#""body":"{}""#, BASE64_STANDARD.encode(body))));
+    parts.extend(target.weight.map(|weight| format!(r#""weight":{weight}"#)));
+    format!("{{{}}}", parts.join(","))
+}
+
+/// Appends `secret` to all texts in `value`, and its keys to `keys`.
+fn append_to_texts(value: &mut Value, secret: &str, keys: &mut String) {
+    match value {
+        Value::String(text) => text.push_str(secret),
+        Value::Array(list) => list.iter_mut().for_each(|value| append_to_texts(value, secret, keys)),
+        Value::Object(object) => object.iter_mut().for_each(|(key, value)| {
+            keys.push_str(key);
+            append_to_texts(value, secret, keys);
+        }),
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -200,5 +260,20 @@ mod tests {
             let error = parse(line).expect_err(line);
             assert!(error.contains(part) && !error.contains("hush"), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_lines_of_json() {
+        let corpus: [&[u8]; 6] = [
+            br#"{"method":"PUT","url":"http://a/\u0062","header":{"X-B":["1","2"],"X-A":[""],"Accept":[]},"body":"aGk=","weight":3,"tag":"t"}"#,
+            br#" {"url":"http://a/"} "#,
+            br#"{"url":"u","body":"","weight":null}"#,
+            br#"{"url":7,"header":["x"]}"#,
+            br#"{"url":"u","url":"v"}"#,
+            br#"{"header":{"Cookie":["a=b"],"cookie":["c"]},"url":"http://me:pw@a/?b"}"#,
+        ];
+        let telling: [&[u8]; 12] =
+            [b"\"", b"{", b"}", b"[", b"]", b",", b":", b"\\r\\n", b"\\u0000", b"null", b"\"header\":", b"\\"];
+        crate::mutation::run("json_lines", &corpus, &telling, 10_000, fuzz_json_line);
     }
 }

@@ -83,8 +83,26 @@ fn measure(subject: &str, limit: &str) -> Result<Measure, String> {
 fn seconds(text: &str) -> Result<u64, String> {
     match Nanos::parse(text)?.0 {
         0 => Err("a time of 0 would end every run; write e.g. for 5s".to_owned()),
-        time if time % NANOS_PER_S != 0 => Err(format!("\"{text}\" is not in whole seconds; write e.g. for 5s")),
+        time if time % NANOS_PER_S != 0 => {
+            Err(format!("\"{}\" is not in whole seconds; write e.g. for 5s", text.escape_debug()))
+        }
         time => Ok(time / NANOS_PER_S),
+    }
+}
+
+/// Checks what must hold for every text as a rule: an accepted one asks for whole seconds and reads back as it is written;
+/// a refusal steers no terminal.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_rule(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match Rule::parse(text) {
+        Ok(rule) => {
+            assert!(rule.seconds > 0, "{text:?}");
+            assert_eq!(Rule::parse(&rule.to_string()), Ok(rule), "{text:?}");
+        }
+        Err(error) => assert!(!error.to_string().contains(char::is_control), "{error:?}"),
     }
 }
 
@@ -133,5 +151,13 @@ mod tests {
             assert!(error.problem.contains(part), "{part}: {error}");
             assert!(!error.to_string().contains('\u{1b}'));
         }
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_rules() {
+        let corpus: [&[u8]; 5] =
+            [b"errors>50% for 5s", b"p99>1s", b"p50 > 1500us for 1m", b"max>2.5s for 2s", b"errors>0.0001%"];
+        let telling: [&[u8]; 8] = [b">", b" for ", b"errors", b"p99", b"%", b".", b"9", b"\x1b["];
+        crate::mutation::run("rules_and_units", &corpus, &telling, 20_000, fuzz_rule);
     }
 }

@@ -18,6 +18,7 @@ pub mod validate;
 use bytes::Bytes;
 
 pub use error::PlanError;
+pub use jsonlines::fuzz_json_line;
 pub use limit::Rule;
 pub use order::{Order, Walk};
 pub use origin::Origin;

@@ -2,6 +2,8 @@
 //!
 //! RFC 3986 and 9110 section 4.2; hosts go through IDNA and the WHATWG host parser of the `url` crate.
 
+use std::borrow::Cow;
+
 use url::{Host, Url};
 
 /// Where connections go: scheme, host and port.
@@ -45,8 +47,12 @@ pub fn split(url: &str) -> Result<(&str, &str), String> {
     }
     let Some((scheme, rest)) = url.split_once("://") else {
         let shown = mask_userinfo(&format!("http://{url}"));
-        return Err(format!("a URL without a scheme; write {shown}"));
+        return Err(format!("a URL without a scheme; write {}", shown.escape_debug()));
     };
+    if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+        // Not quoted: before the :// of a query there may stand credentials.
+        return Err("a URL without a scheme; write http://host/path".into());
+    }
     if !scheme.eq_ignore_ascii_case("http") {
         let hint =
             if scheme.eq_ignore_ascii_case("https") { "TLS is not built in yet; use http://" } else { "use http://" };
@@ -67,11 +73,22 @@ pub fn parse_site(site: &str) -> Result<Site, String> {
     if host_port.is_empty() || host_port.starts_with(':') {
         return Err("the URL has no host; write http://host/path".into());
     }
-    if port_text.is_some_and(|port| port.parse::<u16>().is_err() || port == "0") {
-        return Err(format!("bad port \"{}\"; a port is 1 to 65535", port_text.unwrap_or_default()));
+    match port_text {
+        Some(port) if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            // Not quoted: with a / in a password, this is the password up to there.
+            return Err("bad port; a port is 1 to 65535, and / ? # in a password are percent-encoded".into());
+        }
+        Some(port) if !port.parse().is_ok_and(|port: u16| port > 0) => {
+            return Err(format!("bad port \"{port}\"; a port is 1 to 65535"));
+        }
+        _ => {}
     }
-    let url =
-        Url::parse(&format!("http://{host_port}/")).map_err(|error| format!("bad host \"{host_port}\": {error}"))?;
+    let bad = |why: &str| format!("bad host \"{}\": {why}", host_port.escape_debug());
+    if host_port.contains('\\') {
+        // The parser below would take it for the end of the host.
+        return Err(bad("a backslash"));
+    }
+    let url = Url::parse(&format!("http://{host_port}/")).map_err(|error| bad(&error.to_string()))?;
     let host = url.host().map(|host| host.to_owned()).ok_or("the URL has no host; write http://host/path")?;
     let origin = Origin { host, port: url.port().unwrap_or(80) };
     Ok(Site { origin, userinfo: userinfo.map(percent_decode).filter(|user| !user.is_empty()) })
@@ -100,11 +117,57 @@ pub fn push_target(out: &mut String, rest: &str) {
 /// The text with what stands between `://` and `@` replaced by `***`, where it is a URL with credentials.
 pub fn mask_userinfo(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    // No scheme at all where it holds credentials: the :// is that of a query.
+    let scheme = scheme.rfind('@').map_or_else(|| Cow::from(scheme), |at| format!("***{}", &scheme[at..]).into());
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     match authority.rfind('@') {
         Some(at) => format!("{scheme}://***{}", &rest[at..]),
-        None => text.to_owned(),
+        None => format!("{scheme}://{rest}"),
     }
+}
+
+/// Checks what must hold for every text as a URL: an accepted one is taken apart without loss, becomes a target that a
+/// request line can hold, and comes out of its origin and target as it went in; credentials are in no refusal and in no
+/// masked text.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_url(bytes: &[u8]) {
+    const SECRET: &str = "hush-4711";
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match read(text) {
+        Err(problem) => assert!(!problem.contains(char::is_control), "{problem:?} about {text:?}"),
+        Ok((site, target)) => {
+            let (before, rest) = split(text).expect("it was split a moment ago");
+            assert_eq!(format!("{before}{rest}"), text);
+            assert!(site.origin.port > 0, "{text:?}");
+            assert!(target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic()), "{target:?}");
+            assert!(!target.contains('#') && target.len() <= 3 * rest.len() + 1, "{target:?} of {text:?}");
+            let plain = Site { userinfo: None, ..site };
+            assert_eq!(read(&format!("{}{target}", plain.origin)), Ok((plain, target)), "{text:?}");
+        }
+    }
+    if text.contains(SECRET) {
+        return;
+    }
+    for credentials in [format!("http://me:{SECRET}@{text}"), format!("me:{SECRET}@{text}")] {
+        if let Err(problem) = read(&credentials) {
+            assert!(!problem.contains(SECRET), "{problem:?} about {credentials:?}");
+        }
+        if credentials.contains("://") {
+            let masked = mask_userinfo(&credentials);
+            assert!(!masked.contains(SECRET), "{masked:?} of {credentials:?}");
+            assert_eq!(mask_userinfo(&masked), masked, "masked twice");
+        }
+    }
+}
+
+/// All of `url`: its site and its target.
+fn read(url: &str) -> Result<(Site, String), String> {
+    let (site, rest) = split(url)?;
+    let mut target = String::new();
+    push_target(&mut target, rest);
+    Ok((parse_site(site)?, target))
 }
 
 fn percent_decode(text: &str) -> String {
@@ -179,5 +242,47 @@ mod tests {
             let error = split(url).and_then(|(site, _)| parse_site(site)).expect_err(url);
             assert!(error.contains(part), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_urls() {
+        let corpus: [&[u8]; 12] = [
+            b"http://example.com",
+            b"HTTP://Example.com:80/a?b=c#frag",
+            b"http://example.com:8080?q",
+            b"http://127.0.0.1:1/x/../y",
+            b"http://[::1]:8080/",
+            "http://b\u{fc}cher.example/\u{fc}".as_bytes(),
+            b"http://me:p%40ss@host/",
+            b"http://me@host:65535/a@b?c@d",
+            b"https://host/",
+            b"localhost:8080/?u=http://x",
+            b"http://%31%32%37.1/",
+            b"http://0x7f.1:080/%",
+        ];
+        let telling: [&[u8]; 14] =
+            [b"://", b"@", b":", b"/", b"?", b"#", b"[", b"]", b"\\", b"%", b" ", b"\t", b".", "\u{202e}".as_bytes()];
+        crate::mutation::run("urls", &corpus, &telling, 20_000, fuzz_url);
+    }
+
+    #[test]
+    fn no_refusal_quotes_what_may_be_a_password() {
+        for url in [
+            "me:hush@host/?u=http://x",
+            "\"http://me:hush@host/\"",
+            "http://me:hush/x@host/",
+            "http://me:hush#x@host/",
+            "x://me:hush@host/",
+        ] {
+            let problem = read(url).expect_err(url);
+            assert!(!problem.contains("hush"), "{problem}");
+        }
+        assert_eq!(mask_userinfo("me:hush@host/?u=http://x"), "***@host/?u=http://x");
+    }
+
+    #[test]
+    fn what_the_parser_of_hosts_would_cut_off_is_refused() {
+        assert!(read("http://a.example\\.b.example/").expect_err("a backslash").contains("bad host"));
+        assert!(read("http://host:00/").expect_err("port 0").contains("bad port"));
     }
 }

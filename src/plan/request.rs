@@ -220,7 +220,8 @@ pub fn check_method(method: &str) -> Result<(), String> {
     match method {
         "CONNECT" => Err("CONNECT asks for a tunnel, which a load cannot use; choose another method".into()),
         _ if is_token(method) => Ok(()),
-        _ => Err(format!("{method:?} is no method; write METHOD URL or a URL alone")),
+        // Not quoted: it may be the start of a URL, credentials and all, that holds a space.
+        _ => Err("what stands for the method is no method; write METHOD URL or a URL alone".into()),
     }
 }
 
@@ -235,6 +236,41 @@ pub fn is_secret_header(name: &str) -> bool {
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"]
         .iter()
         .any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// Checks what must hold for every text as a header, secret or not: an accepted one can break no line of a request, and
+/// reads back as it is written; the value of a secret one is in no refusal and not in what is shown.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_header(bytes: &[u8]) {
+    const SECRET: &str = "hush-4711";
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match parse_header(text, false) {
+        Err(problem) => assert!(!problem.contains(char::is_control), "{problem:?} about {text:?}"),
+        Ok(edit) => {
+            let written = match &edit {
+                HeaderEdit::Set(header) if header.value.is_empty() => format!("{};", header.name),
+                HeaderEdit::Set(header) => format!("{}: {}", header.name, header.value),
+                HeaderEdit::Remove(name) => format!("{name}:"),
+            };
+            assert!(is_token(edit.name()) && !written.contains(['\r', '\n', '\0']), "{edit:?}");
+            assert_eq!(parse_header(&written, false), Ok(edit), "{text:?}");
+        }
+    }
+    if text.contains(SECRET) {
+        return;
+    }
+    let named = ["Authorization", "proxy-authorization", "COOKIE", "Set-Cookie", "x-api-key"];
+    let secrets = named.map(|name| (format!("{name}:{text}{SECRET}"), false));
+    for (line, from_file) in secrets.into_iter().chain([(format!("{text}{SECRET}"), true)]) {
+        match parse_header(&line, from_file) {
+            Err(problem) => assert!(!problem.contains(SECRET), "{problem:?} about {line:?}"),
+            // Without the colon, it is the name of a header without value.
+            Ok(edit) if edit.name().contains(SECRET) => {}
+            Ok(edit) => assert!(!shown(&[edit]).contains(SECRET), "{line:?} is shown"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -349,5 +385,20 @@ mod tests {
             let error = parse_header(text, false).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_headers() {
+        let corpus: [&[u8]; 7] = [
+            b"Accept: text/html",
+            b"X-Empty;",
+            b"Accept:",
+            b"Authorization: Bearer x",
+            b"cookie:a=b; c=d",
+            b"X-A:  \tb\x01 ",
+            b"Transfer-Encoding: chunked",
+        ];
+        let telling: [&[u8]; 8] = [b":", b";", b"\r", b"\n", b"\0", b" ", b"\t", "\u{85}".as_bytes()];
+        crate::mutation::run("headers", &corpus, &telling, 10_000, fuzz_header);
     }
 }

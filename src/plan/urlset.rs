@@ -3,10 +3,14 @@
 //! An entry is 16 bytes beside the text of its target; what lines of one site, method and headers share is one
 //! [`Template`], and equal bodies are one. Lines with bodies of their own cost 4 bytes more, weights 8.
 
+mod fuzz;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use bytes::Bytes;
+
+pub use fuzz::fuzz_url_lines;
 
 use super::alias::AliasTable;
 use super::error::PlanError;

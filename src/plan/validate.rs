@@ -243,7 +243,7 @@ fn threads(text: &str, connections: u32, processes: u64, available: usize) -> Re
 /// # Errors
 /// No such list, a core outside, a core twice.
 pub fn core_list(text: &str, allowed: &[usize]) -> Result<Vec<usize>, PlanError> {
-    let bad = |problem: String| PlanError::new(format!("--cores {text}"), problem);
+    let bad = |problem: String| PlanError::new(format!("--cores {}", text.escape_debug()), problem);
     let syntax = || bad("is no list of cores; write e.g. 0,2-3".into());
     let mut cores = Vec::new();
     for part in text.split(',') {
@@ -252,18 +252,38 @@ pub fn core_list(text: &str, allowed: &[usize]) -> Result<Vec<usize>, PlanError>
         if first > last || last > 65_535 {
             return Err(syntax());
         }
-        cores.extend(first..=last);
-    }
-    if let Some(outside) = cores.iter().find(|core| !allowed.contains(core)) {
-        return Err(bad(format!("core {outside} is outside the allowed set {allowed:?}")));
-    }
-    let mut unique = cores.clone();
-    unique.sort_unstable();
-    unique.dedup();
-    if unique.len() != cores.len() {
-        return Err(bad("names a core twice".into()));
+        // One by one, so that the list never grows beyond the machine's.
+        for core in first..=last {
+            if !allowed.contains(&core) {
+                return Err(bad(format!("core {core} is outside the allowed set {allowed:?}")));
+            }
+            if cores.contains(&core) {
+                return Err(bad("names a core twice".into()));
+            }
+            cores.push(core);
+        }
     }
     Ok(cores)
+}
+
+/// Checks what must hold for every text as a list of cores, on a machine of 8 with a gap: an accepted one names cores of
+/// the machine, each once, and reads back as it is written; a refusal steers no terminal.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_core_list(bytes: &[u8]) {
+    const ALLOWED: [usize; 8] = [0, 1, 2, 3, 5, 6, 7, 64];
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match core_list(text, &ALLOWED) {
+        Ok(cores) => {
+            let times = |core: &usize| cores.iter().filter(|other| *other == core).count();
+            assert!(!cores.is_empty() && cores.capacity() <= 2 * ALLOWED.len(), "{text:?}");
+            assert!(cores.iter().all(|core| ALLOWED.contains(core) && times(core) == 1), "{text:?}");
+            let written = cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+            assert_eq!(core_list(&written, &ALLOWED), Ok(cores));
+        }
+        Err(error) => assert!(!error.to_string().contains(char::is_control), "{error:?}"),
+    }
 }
 
 fn timeouts(raw: &RawPlan) -> Result<Timeouts, PlanError> {
@@ -408,5 +428,19 @@ mod tests {
         refused(&RawPlan { headers: vec![header], ..raw() }, "-H", "colon");
         let input = Input { name: "urls.txt".into(), content: b"x".to_vec() };
         refused(&RawPlan { input: Some(input), ..raw() }, "urls.txt line 1", "without a scheme");
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_lists_of_cores() {
+        let corpus: [&[u8]; 5] = [b"0,2-3", b"0-3,5-7,64", b"7,6,5", b"0-65535", b"1"];
+        let telling: [&[u8]; 6] = [b",", b"-", b"0", b"64", b"+", b"\x1b"];
+        crate::mutation::run("rules_and_units", &corpus, &telling, 20_000, fuzz_core_list);
+    }
+
+    #[test]
+    fn a_list_of_cores_takes_no_more_memory_than_the_machine_has_cores() {
+        let long = vec!["0-65535"; 10_000].join(",");
+        assert!(core_list(&long, &[0, 1]).expect_err("outside").problem.contains("core 2 is outside"));
+        assert!(core_list("0,0-1", &[0, 1]).expect_err("twice").problem.contains("twice"));
     }
 }

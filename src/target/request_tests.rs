@@ -2,8 +2,6 @@
 
 use bytes::BytesMut;
 use monoio_codec::{Decoded, Decoder};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::super::body::{BodyDecoder, ECHO_MAX};
 use super::*;
@@ -164,27 +162,10 @@ fn echo_keeps_its_limit_and_no_more() {
 
 #[test]
 fn mutated_requests_break_nothing() {
-    let mut random = ChaCha8Rng::seed_from_u64(0x7a26e7);
-    let mut below = |limit: usize| random.next_u32() as usize % limit;
-    for stream in STREAMS {
-        fuzz_request(stream.as_bytes());
-        for _ in 0..3_000 {
-            let mut bytes = stream.as_bytes().to_vec();
-            for _ in 0..=below(4) {
-                let at = below(bytes.len());
-                match below(5) {
-                    0 => bytes[at] = below(256) as u8,
-                    1 => bytes.truncate(at.max(1)),
-                    2 => bytes.insert(at, b"\r\n:;0f \x00\xff"[below(9)]),
-                    3 => drop(bytes.remove(at)),
-                    _ => bytes.extend_from_within(at..),
-                }
-                if bytes.is_empty() {
-                    bytes.push(0);
-                }
-            }
-            bytes.insert(0, below(40) as u8);
-            fuzz_request(&bytes);
-        }
-    }
+    // The first byte is the length of the pieces.
+    let whole: Vec<Vec<u8>> = STREAMS.iter().map(|stream| [b"\xff", stream.as_bytes()].concat()).collect();
+    let small: Vec<Vec<u8>> = STREAMS.iter().map(|stream| [b"\x07", stream.as_bytes()].concat()).collect();
+    let corpus: Vec<&[u8]> = whole.iter().chain(&small).map(Vec::as_slice).collect();
+    let telling: [&[u8]; 8] = [b"\r\n", b":", b";", b"0", b"f", b" ", b"\0", b"\xff"];
+    crate::mutation::run("target_request", &corpus, &telling, 10_000, fuzz_request);
 }

@@ -279,6 +279,34 @@ fn parse_millis(text: &[u8]) -> Option<Nanos> {
     whole.checked_add(decimal::parse(decimals)? * scale).map(Nanos)
 }
 
+/// Checks what must hold for every request target: what it makes the server do is within the limits.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_route(target: &[u8]) {
+    let route = Route::parse(target);
+    match route {
+        Route::Bytes(count) => assert!(count <= BYTES_MAX),
+        Route::Chunked(count) => assert!(count <= CHUNKED_MAX),
+        Route::Delay(delay) => assert!(delay <= DELAY_MAX),
+        Route::Slow(bytes, over) => assert!((1..=SLOW_MAX).contains(&bytes) && over <= DELAY_MAX),
+        Route::Status(code) => assert!((200..=599).contains(&code)),
+        Route::Stall(stall) => {
+            for arrived in [0, 1, stall.every.0 - 1, stall.every.0, u64::MAX / 2].map(Nanos) {
+                let release = stall.release(arrived);
+                assert!(arrived <= release && release.0 - arrived.0 <= DELAY_MAX.0, "{stall:?} at {arrived:?}");
+                assert_eq!(stall.release(release).0 == release.0, stall.length < stall.every, "{stall:?}");
+            }
+        }
+        _ => {}
+    }
+    assert_eq!(route.kind() == Kind::Other, matches!(route, Route::Invalid(_) | Route::Unknown));
+    // A query is looked at by one path only.
+    if !target.contains(&b'?') && route.kind() != Kind::Stall {
+        assert_eq!(Route::parse(&[target, b"?x"].concat()), route, "{}", target.escape_ascii());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,5 +424,22 @@ mod tests {
         for (at, kind) in Kind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, at);
         }
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_targets() {
+        let corpus: [&[u8]; 9] = [
+            b"/",
+            b"/bytes/1073741824",
+            b"/delay/59999.999999",
+            b"/status/599",
+            b"/chunked/1",
+            b"/slow/1048576/60000",
+            b"/stall?every=2s&for=500ms",
+            b"http://[::1]:80/stall?for=60s&every=1h",
+            b"/echo?x",
+        ];
+        let telling: [&[u8]; 9] = [b"/", b"?", b"&", b".", b"9", b"0", b"every=", b"for=", b"://"];
+        crate::mutation::run("target_request", &corpus, &telling, 20_000, fuzz_route);
     }
 }

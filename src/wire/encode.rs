@@ -1,6 +1,7 @@
 //! Requests as bytes: exactly what the plan's templates hold, in their order and case.
 
-use crate::plan::request::Template;
+use crate::plan::origin::{parse_site, push_target, split};
+use crate::plan::request::{Common, HeaderEdit, Own, Template, check_method, is_token, parse_header};
 
 /// Digits of the longest length.
 const DIGITS: usize = 20;
@@ -44,11 +45,56 @@ fn push_decimal(out: &mut Vec<u8>, mut number: usize) {
     out.extend_from_slice(&digits[from..]);
 }
 
+/// Checks what must hold for every request that the plan accepts: `bytes` are a line of a URL set, then a header a line,
+/// those from the middle on as the line's own; what is rendered is one head, of the method, target and headers that were
+/// asked for and of no line more.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_render(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (line, headers) = text.split_once('\n').unwrap_or((text, ""));
+    let edits: Vec<HeaderEdit> = headers.split('\n').filter_map(|header| parse_header(header, false).ok()).collect();
+    let (all, own) = edits.split_at(edits.len() / 2);
+    let has_body = bytes.len() % 2 == 1;
+    let Some((method, url)) = line.split_once(' ') else { return };
+    let Ok((site, rest)) = split(url) else { return };
+    let (Ok(()), Ok(site)) = (check_method(method), parse_site(site)) else { return };
+    let mut target = String::new();
+    push_target(&mut target, rest);
+    let common = Common { edits: all.to_vec(), body_bytes: None, keep_alive: true };
+    let template = Template::new(&common, 0, &site, method, Own { edits: own, body: has_body });
+    let mut out = Vec::new();
+    render(&mut out, &template, &target, has_body.then_some(bytes.len()));
+
+    let out = String::from_utf8(out).expect("text of text");
+    let head = out.strip_suffix("\r\n\r\n").expect("an empty line at the end");
+    let mut lines = head.split("\r\n");
+    assert_eq!(lines.next(), Some(format!("{method} {target} HTTP/1.1").as_str()));
+    let mut names = Vec::new();
+    for line in lines {
+        assert!(!line.contains(['\r', '\n', '\0']), "{out:?}");
+        let (name, _) = line.split_once(": ").expect("a name and a value");
+        assert!(is_token(name), "{out:?}");
+        names.push(name);
+    }
+    let count = |name: &str| names.iter().filter(|other| other.eq_ignore_ascii_case(name)).count();
+    for name in ["Host", "User-Agent", "Accept", "Authorization", "Content-Length"] {
+        let asked = edits.iter().filter(|edit| edit.name().eq_ignore_ascii_case(name)).count();
+        assert!(count(name) <= asked.max(1), "{name} in {out:?}");
+    }
+    for edit in own {
+        let line = match edit {
+            HeaderEdit::Set(header) => format!("\r\n{}: {}\r\n", header.name, header.value),
+            HeaderEdit::Remove(_) => continue,
+        };
+        assert!(out.contains(&line), "{line:?} is not in {out:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::origin::parse_site;
-    use crate::plan::request::{Common, Own, parse_header};
 
     #[test]
     fn a_request_goes_out_as_typed_and_reuses_its_buffer() {
@@ -77,5 +123,19 @@ mod tests {
             let expected = format!("PUT / HTTP/1.1\r\nHost: host\r\nContent-Length: {length}\r\nX-A: b\r\n\r\n");
             assert_eq!(out, expected.as_bytes());
         }
+    }
+
+    #[test]
+    fn what_must_always_hold_holds_for_mutated_requests() {
+        let corpus: [&[u8]; 5] = [
+            b"GET http://host:8080/a?b=c\nAccept:\nX-A: b\nx-a: c\nHost: other",
+            b"POST http://me:pw@host\nContent-Length: 9\nX-Empty;",
+            "PUT http://[::1]/\u{fc}\nUser-Agent:\nAuthorization: Bearer x\nauthorization;".as_bytes(),
+            b"OPTIONS http://a/%0d%0aX:%20y\nA: \x01\t.",
+            b"HEAD http://a/#\nconnection: close\nA:b",
+        ];
+        let telling: [&[u8]; 10] =
+            [b"\n", b"\r", b"\r\n", b"\0", b": ", b";", b" ", b"Host:", b"Content-Length: 5", b"\nAccept:"];
+        crate::mutation::run("requests", &corpus, &telling, 10_000, fuzz_render);
     }
 }

@@ -1,18 +1,36 @@
 //! Secrets stay secret: not in the text, not in the JSON, not on standard error, whatever becomes of the run.
 
-use crate::support::{OK, Server, bench, dead_port, file};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::support::{OK, Server, TargetProgram, bench, dead_port, file, ringload};
 
 const SECRET: &str = "hush-4711";
 
-/// The secret is in no output of a run with these arguments, in either format and whatever it exits with.
+/// The secret is in no output of a run with these arguments, whatever it exits with: neither stream, no report in either
+/// format, on standard output or in a file.
 #[track_caller]
 fn kept(args: &[&str]) {
-    for format in ["text", "json"] {
-        let finished = bench(&[&["-n", "2", "-c", "1", "--format", format], args].concat());
-        let all = format!("{}{}", finished.stdout, finished.stderr);
-        assert!(!all.contains(SECRET), "{all}");
-        // Base64 of it, as in Basic authorization.
-        assert!(!all.contains("aHVzaC00NzEx"), "{all}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let [text, json] = ["report.txt", "report.json"].map(|name| folder.path().join(name));
+    let [text_path, json_path] = [&text, &json].map(|path| path.to_str().expect("a path in UTF-8"));
+    let common = ["-n", "2", "-c", "1"];
+    let files = bench(&[&common, &["-o", text_path, "-o", json_path][..], args].concat());
+    let stream = bench(&[&common, &["--format", "json"][..], args].concat());
+    let saved = [text, json].map(|path| std::fs::read_to_string(path).unwrap_or_default()).concat();
+    let streams = [files.stdout, files.stderr, stream.stdout, stream.stderr].concat();
+    hidden(&format!("{streams}{saved}"));
+}
+
+#[track_caller]
+fn hidden(output: &str) {
+    assert!(!output.is_empty());
+    assert!(!output.contains(SECRET), "{output}");
+    // Base64 of it, in a body and as in Basic authorization.
+    for coded in ["aHVzaC00NzEx", "bWU6aHVzaC00NzEx"] {
+        assert!(!output.contains(coded), "{output}");
     }
 }
 
@@ -35,7 +53,7 @@ fn sent_it(request: &crate::support::server::Request) -> bool {
 
 #[test]
 fn secret_headers_are_masked() {
-    for name in ["Authorization", "proxy-authorization", "Cookie", "X-API-Key"] {
+    for name in ["Authorization", "proxy-authorization", "Cookie", "Set-Cookie", "X-API-Key"] {
         kept_always(&["-H", &format!("{name}: {SECRET}")]);
         kept_always(&[&format!("-H{name}: {SECRET}")]);
         kept_always(&[&format!("--header={name}: {SECRET}")]);
@@ -66,6 +84,107 @@ fn bodies_are_masked() {
 }
 
 #[test]
+fn bodies_from_files_are_masked() {
+    let (_folder, path) = file(SECRET);
+    kept_always(&["-b", &format!("@{path}")]);
+}
+
+#[test]
+fn secrets_of_json_lines_are_masked_whether_a_line_is_good_or_bad() {
+    let server = Server::answering(OK);
+    let url = |host: &str| format!("\"url\":\"http://{host}/\"");
+    let good = url(&server.addr().to_string());
+    let with_userinfo = |host: &str| url(&format!("me:{SECRET}@{host}"));
+    let mut contents = Vec::new();
+    for name in ["Authorization", "proxy-authorization", "Cookie", "Set-Cookie", "X-API-Key"] {
+        contents.push(format!("{{{good},\"header\":{{\"{name}\":[\"{SECRET}\"]}}}}"));
+        contents.push(format!("{{{good},\"header\":{{\"{name}\":[\"{SECRET}\\r\\n\"]}}}}"));
+        contents.push(format!("{{{good},\"header\":{{\"{name}\":\"{SECRET}\"}}}}"));
+    }
+    contents.push(format!("{{{good},\"body\":\"aHVzaC00NzEx\"}}"));
+    contents.push(format!("{{{good},\"body\":\"aHVzaC00NzEx*\"}}"));
+    contents.push(format!("{{{good},\"body\":\"{SECRET}\",\"body\":1}}"));
+    let dead = format!("127.0.0.1:{}", dead_port());
+    for host in [&server.addr().to_string(), &dead, "ho<st", "127.0.0.1:x", "no-such-host.invalid", "a b"] {
+        contents.push(format!("{{{}}}", with_userinfo(host)));
+    }
+    contents.push(format!("{{{}", with_userinfo("127.0.0.1")));
+    for content in contents {
+        let (_folder, path) = file(content);
+        kept(&["-i", &path]);
+    }
+    let requests = server.requests();
+    assert!(requests.iter().filter(|request| sent_it(request)).count() >= 12, "headers and bodies were sent");
+}
+
+#[test]
+fn a_bad_header_with_a_secret_name_is_not_quoted() {
+    for line in ["Authorization", "Authorization : ", "X-Api-Key;", "Cookie: \n", "Authorization Bearer "] {
+        kept(&["-H", &format!("{line}{SECRET}"), "http://127.0.0.1/"]);
+    }
+}
+
+#[test]
+fn credentials_of_a_url_in_the_wrong_place_are_not_quoted() {
+    let url = format!("http://me:{SECRET}@127.0.0.1/");
+    let places =
+        ["-c", "-d", "-n", "-R", "-t", "-X", "-i", "-o", "--arrivals", "--cores", "--shard", "--warmup", "--seed"];
+    let more =
+        ["--order", "--timeout", "--drain", "--max-error-rate", "--abort-on", "--format", "--keep-alive", "--no-such"];
+    for option in places.into_iter().chain(more) {
+        for args in [&["bench", option, &url, "http://127.0.0.1/"][..], &["bench", &format!("{option}={url}")]] {
+            let finished = ringload(args);
+            finished.assert_code(2);
+            hidden(&format!("{}{}", finished.stdout, finished.stderr));
+        }
+    }
+    for args in
+        [&[&*url][..], &["target", &url], &["target", "--listen", &url], &["target", "--for", &url], &["help", &url]]
+    {
+        let finished = ringload(args);
+        finished.assert_code(2);
+        hidden(&format!("{}{}", finished.stdout, finished.stderr));
+    }
+}
+
+#[test]
+fn the_embedded_target_tells_nobody_what_it_was_sent() {
+    let target = TargetProgram::start();
+    let url = format!("{}/echo", target.url.replace("http://", &format!("http://me:{SECRET}@")));
+    kept(&["-H", &format!("Cookie: {SECRET}"), "-b", SECRET, &url]);
+    let address = target.url.trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&address).expect("a connection");
+    stream.write_all(b"GET /stats HTTP/1.0\r\n\r\n").expect("it takes a request");
+    let mut stats = String::new();
+    stream.read_to_string(&mut stats).expect("text");
+    assert!(stats.contains("/echo"), "{stats}");
+    hidden(&stats);
+    target.signal(Signal::TERM);
+    let finished = target.finish();
+    hidden(&format!("{}{}", finished.stdout, finished.stderr));
+}
+
+#[test]
+fn a_server_s_bytes_do_not_reach_a_terminal() {
+    let hostile = "\u{1b}[2J\u{9b}31m\u{202e}\u{7}\u{8}".as_bytes();
+    for parts in [
+        [&b"HTTP/1.1 200 "[..], hostile, b"\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 500 No\r\nX-A: ", hostile, b"\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: ", hostile, b"\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: ", hostile, b"\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nLocation: ", hostile, b"\r\nTransfer-Encoding: chunked\r\n\r\n\x1b"],
+        [b"", hostile, b"\r\n\r\n"],
+    ] {
+        let server = Server::answering(parts.concat());
+        for format in ["text", "json"] {
+            let finished = bench(&["-n", "2", "-c", "1", "--timeout", "1s", "--format", format, &server.url("/")]);
+            let steers = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+            assert!(!finished.stdout.contains(steers) && !finished.stderr.contains(steers), "{finished:?}");
+        }
+    }
+}
+
+#[test]
 fn credentials_in_urls_are_masked() {
     let server = Server::answering(OK);
     let url = |host: &str| format!("http://me:{SECRET}@{host}/path");
@@ -77,6 +196,8 @@ fn credentials_in_urls_are_masked() {
     }
     kept(&[&format!("ftp://me:{SECRET}@127.0.0.1/")]);
     kept(&[&format!("me:{SECRET}@127.0.0.1/")]);
+    kept(&[&format!("me:{SECRET}@127.0.0.1/?u=http://x")]);
+    kept(&[&format!("http://me:{SECRET}/x@127.0.0.1/")]);
     kept(&[&format!("http://me:{SECRET}@127.0.0.1/a b")]);
 }
 
@@ -85,9 +206,14 @@ fn credentials_in_input_files_are_masked() {
     let server = Server::answering(OK);
     let (_folder, path) = file(format!("http://me:{SECRET}@{}/\n", server.addr()));
     kept(&["-i", &path]);
-    for bad in ["ho<st/", "127.0.0.1:99999/", "127.0.0.1/a b"] {
-        let (_folder, path) = file(format!("http://me:{SECRET}@{bad}\n"));
-        kept(&["-i", &path]);
+    let dead = format!("127.0.0.1:{}/", dead_port());
+    for bad in ["ho<st/", "127.0.0.1:99999/", "127.0.0.1/a b", "no-such-host.invalid/", &dead] {
+        for line in
+            ["http://me:S@H", "POST http://me:S@H", "\"http://me:S@H\"", "me:S@H", "me:S@H?u=http://x", "ftp://me:S@H"]
+        {
+            let (_folder, path) = file(line.replace('S', SECRET).replace('H', bad));
+            kept(&["-i", &path]);
+        }
     }
 }
 

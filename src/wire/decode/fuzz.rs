@@ -72,7 +72,7 @@ pub fn fuzz_decode(bytes: &[u8]) {
 }
 
 /// The next number of a small generator; `seed` must not be 0 to get anywhere.
-pub(super) fn xorshift(mut seed: u64) -> u64 {
+fn xorshift(mut seed: u64) -> u64 {
     seed ^= seed << 13;
     seed ^= seed >> 7;
     seed ^ (seed << 17)

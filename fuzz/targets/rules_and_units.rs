@@ -1,0 +1,9 @@
+//! Quantities, the rules of --abort-on, lists of cores.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    ringload::units::fuzz_units(bytes);
+    ringload::plan::limit::fuzz_rule(bytes);
+    ringload::plan::validate::fuzz_core_list(bytes);
+});
