@@ -95,7 +95,7 @@ fn main() {
 fn bodies(url: &str) -> Input {
     let line = |bytes: usize| format!("{{\"url\":\"{url}\",\"body\":\"{}\"}}\n", "AAAA".repeat(bytes / 3));
     let content = [0, 30, 3_000, 30_000].map(line).concat().into_bytes();
-    Input { name: "targets.jsonl".to_owned(), content }
+    Input::of_bytes("targets.jsonl", content)
 }
 
 fn plan_for(url: &str) -> RawPlan {

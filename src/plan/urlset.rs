@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, BufRead as _, BufReader, Read};
 
 use bytes::Bytes;
 
@@ -18,6 +19,8 @@ use super::request::{Common, HeaderEdit, Own, Template, check_method};
 const LINE_BYTES_MAX: usize = 64 * 1024;
 /// The longest line of JSON, which may hold a body.
 const JSON_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// An input is read in pieces of this size, which fit into a core's cache.
+const BLOCK_BYTES: usize = 256 * 1024;
 /// Indexes of lines are 32 bits wide.
 const LINES_MAX: usize = u32::MAX as usize - 1;
 /// In [`UrlSet::body_of`]: the line has no body of its own.
@@ -194,23 +197,27 @@ impl<'a> Builder<'a> {
     /// skipped, CRLF and a byte order mark accepted. A file whose first character is `{` is JSON Lines.
     ///
     /// # Errors
-    /// The first line that is no URL, by number from 1; a file without a URL; a binary one.
-    pub fn push_file(&mut self, name: &str, content: &[u8]) -> Result<(), PlanError> {
+    /// The first line that is no URL, by number from 1; a file without a URL; a binary one; one that cannot be read.
+    pub fn push_file(&mut self, name: &str, content: impl Read) -> Result<(), PlanError> {
         let before = self.set.entries.len();
-        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-        let json = content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        let push_line = if json { Self::push_json } else { Self::push_line };
-        // In one piece, or growing would need as much again for a moment.
-        self.set.text.reserve(content.len());
-        self.set.entries.reserve(memchr::memchr_iter(b'\n', content).count() + 1);
-        let mut rest = content;
-        let mut number = 0u64;
-        while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-            rest = rest.get(end + 1..).unwrap_or_default();
+        let mut content = BufReader::with_capacity(BLOCK_BYTES, content);
+        let (mut json, mut number, mut buffer) = (None, 0u64, Vec::new());
+        loop {
+            buffer.clear();
+            // A byte more than is accepted, so that a line without end is refused and not held.
+            let mut bounded = content.by_ref().take(JSON_LINE_BYTES_MAX as u64 + 2);
+            if bounded.read_until(b'\n', &mut buffer).map_err(|error| unreadable(name, &error))? == 0 {
+                break;
+            }
             number += 1;
-            push_line(self, line).map_err(|problem| PlanError::new(format!("{name} line {number}"), problem))?;
+            let mut line = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
+            line = line.strip_suffix(b"\r").unwrap_or(line);
+            if number == 1 {
+                line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            }
+            json = json.or_else(|| line.trim_ascii_start().first().map(|&byte| byte == b'{'));
+            let pushed = if json == Some(true) { self.push_json(line) } else { self.push_line(line) };
+            pushed.map_err(|problem| PlanError::new(format!("{name} line {number}"), problem))?;
         }
         if self.set.entries.len() == before {
             return Err(PlanError::new(name, "holds no URL; write one a line, e.g. http://127.0.0.1:8080/"));
@@ -322,10 +329,15 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The refusal of an input that cannot be read.
+pub(super) fn unreadable(name: &str, error: &io::Error) -> PlanError {
+    PlanError::new(format!("-i {name}"), format!("cannot read it: {error}"))
+}
+
 /// A line without its blanks, where it is text and no longer than `most` bytes.
 fn text(line: &[u8], most: usize) -> Result<&str, String> {
     if line.len() > most {
-        return Err(format!("{} bytes is too long for a URL; the limit is {most}", line.len()));
+        return Err(format!("is too long; the limit of a line is {most} bytes"));
     }
     let line = std::str::from_utf8(line).map_err(|_| "is not text (UTF-8); give a file with a URL a line")?;
     Ok(line.trim_matches([' ', '\t']))
