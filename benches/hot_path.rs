@@ -1,6 +1,7 @@
 //! What each operation of the per-request path takes, timed; counted in instructions it is in `instructions`.
 
 mod common {
+    #[allow(dead_code, reason = "shared by several benches")]
     pub(crate) mod subjects;
 }
 

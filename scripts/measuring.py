@@ -110,10 +110,15 @@ def first_line(*command):
 
 
 def machine_lines():
-    """The lines of a results README that say where and with what it was measured."""
+    """The lines of a results README that say where and with what it was measured, the server last."""
+    server = first_line("nginx", "-v")
+    return f"{place_lines()}\n- server: {server}, one worker, 12-byte answers"
+
+
+def place_lines():
+    """The same of what needs no server."""
     cpu = next(line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
     return f"""\
 - date: {time.strftime('%Y-%m-%d')}
 - commit: {first_line('git', 'rev-parse', 'HEAD')}
-- machine: {cpu}, {os.cpu_count()} CPUs, Linux {os.uname().release}
-- server: {first_line('nginx', '-v')}, one worker, 12-byte answers"""
+- machine: {cpu}, {os.cpu_count()} CPUs, Linux {os.uname().release}"""

@@ -1,11 +1,13 @@
 //! The URL set: lines of text turned into compact entries.
 //!
 //! An entry is 16 bytes beside the text of its target; what lines of one site, method and headers share is one
-//! [`Template`], and equal bodies are one. Lines with bodies of their own cost 4 bytes more, weights 8.
+//! [`Template`], and equal bodies are one. Where lines have bodies of their own, each line costs 4 bytes more and each
+//! different body 8; weights cost 8 a line.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, BufRead as _, BufReader, Read};
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -36,7 +38,8 @@ pub struct UrlSet {
     origins: Vec<Origin>,
     /// Bodies, back to back; equal ones are there once.
     body_bytes: Bytes,
-    bodies: Vec<Span>,
+    /// Where each body ends; it begins where the one before ends.
+    body_ends: Vec<u64>,
     /// Which body each line has; empty where no line has one of its own.
     body_of: Vec<u32>,
     weights: Option<AliasTable>,
@@ -48,13 +51,6 @@ struct Entry {
     start: u64,
     len: u32,
     template: u32,
-}
-
-/// Where a body stands.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u64,
-    len: u32,
 }
 
 impl UrlSet {
@@ -81,12 +77,12 @@ impl UrlSet {
 
     /// The body that `line` has for itself.
     pub fn body(&self, line: u64) -> Option<&[u8]> {
-        self.body_index(line).map(|index| &self.body_bytes[self.bodies[index].range()])
+        self.body_index(line).map(|index| &self.body_bytes[body_range(&self.body_ends, index)])
     }
 
     /// The same, sharing its bytes instead of borrowing them; allocates nothing.
     pub fn shared_body(&self, line: u64) -> Option<Bytes> {
-        self.body_index(line).map(|index| self.body_bytes.slice(self.bodies[index].range()))
+        self.body_index(line).map(|index| self.body_bytes.slice(body_range(&self.body_ends, index)))
     }
 
     /// Which of [`UrlSet::bodies`] the line has for itself.
@@ -97,7 +93,7 @@ impl UrlSet {
 
     /// All bodies that lines have for themselves, each once.
     pub fn bodies(&self) -> impl Iterator<Item = &[u8]> {
-        self.bodies.iter().map(|span| &self.body_bytes[span.range()])
+        (0..self.body_ends.len()).map(|index| &self.body_bytes[body_range(&self.body_ends, index)])
     }
 
     /// How often each line is to be drawn, where lines say so.
@@ -126,16 +122,16 @@ impl UrlSet {
         self.text.capacity()
             + self.entries.capacity() * size_of::<Entry>()
             + self.body_bytes.len()
-            + self.bodies.capacity() * size_of::<Span>()
+            + self.body_ends.capacity() * size_of::<u64>()
             + self.body_of.capacity() * size_of::<u32>()
             + self.weights.as_ref().map_or(0, |table| table.bytes().len() * 8)
     }
 }
 
-impl Span {
-    fn range(self) -> std::ops::Range<usize> {
-        self.start as usize..self.start as usize + self.len as usize
-    }
+/// Where body number `index` stands among bodies that end at `ends`.
+fn body_range(ends: &[u64], index: usize) -> Range<usize> {
+    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
+    start as usize..ends[index] as usize
 }
 
 /// Builds a [`UrlSet`] line by line.
@@ -232,13 +228,13 @@ impl<'a> Builder<'a> {
             self.weights.resize(lines, 1);
             self.set.weights = Some(AliasTable::new(&self.weights));
         }
-        if !self.set.bodies.is_empty() {
+        if !self.set.body_ends.is_empty() {
             self.set.body_of.resize(lines, NO_BODY);
         }
-        self.set.body_bytes = Bytes::from(self.body_bytes);
+        self.set.body_bytes = Bytes::from(self.body_bytes.into_boxed_slice());
         self.set.text.shrink_to_fit();
         self.set.entries.shrink_to_fit();
-        self.set.bodies.shrink_to_fit();
+        self.set.body_ends.shrink_to_fit();
         self.set.body_of.shrink_to_fit();
         self.set
     }
@@ -286,16 +282,13 @@ impl<'a> Builder<'a> {
 
     fn body(&mut self, content: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(content);
-        let known = self.bodies.get(&hash).filter(|&&index| {
-            let span = self.set.bodies[index as usize];
-            &self.body_bytes[span.range()] == content
-        });
-        if let Some(&index) = known {
+        let is_it = |index: u32| &self.body_bytes[body_range(&self.set.body_ends, index as usize)] == content;
+        if let Some(&index) = self.bodies.get(&hash).filter(|&&index| is_it(index)) {
             return index;
         }
-        let index = self.set.bodies.len() as u32;
-        self.set.bodies.push(Span { start: self.body_bytes.len() as u64, len: content.len() as u32 });
+        let index = self.set.body_ends.len() as u32;
         self.body_bytes.extend_from_slice(content);
+        self.set.body_ends.push(self.body_bytes.len() as u64);
         self.bodies.insert(hash, index);
         index
     }
