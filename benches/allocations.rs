@@ -6,12 +6,18 @@
 #![allow(unsafe_code, reason = "a global allocator is unsafe to implement")]
 #![allow(clippy::print_stdout, reason = "a bench prints its result")]
 
+mod common {
+    #[allow(dead_code, reason = "shared by several benches")]
+    pub(crate) mod rounds;
+}
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::rounds;
 use ringload::engine::{self, Control};
 use ringload::net::runtime::Decision;
 use ringload::plan::raw::Input;
@@ -87,19 +93,27 @@ fn run(raw: &RawPlan) -> (u64, u64) {
 
 fn main() {
     let (_target, url) = Target::start();
+    let full = rounds::in_full();
     let closed = |requests: &str| RawPlan { requests: Some(requests.to_owned()), ..plan_for(&url) };
-    let open = |rate: &str| RawPlan { rate: Some(rate.to_owned()), duration: Some("3s".to_owned()), ..plan_for(&url) };
-    compare("closed", &closed("20k"), &closed("120k"));
-    compare("open", &open("2k"), &open("30k"));
+    let open = |rate: &str| RawPlan {
+        rate: Some(rate.to_owned()),
+        duration: Some(if full { "3s" } else { "1s" }.to_owned()),
+        ..plan_for(&url)
+    };
+    let (small, large) = if full { ("20k", "120k") } else { ("2k", "12k") };
+    compare("closed", &closed(small), &closed(large));
+    let (small, large) = if full { ("2k", "30k") } else { ("500", "5k") };
+    compare("open", &open(small), &open(large));
     let bodies = |requests: &str| RawPlan { input: Some(bodies(&url)), ..closed(requests) };
-    compare("bodies", &bodies("20k"), &bodies("60k"));
+    let (small, large) = if full { ("20k", "60k") } else { ("1k", "4k") };
+    compare("bodies", &bodies(small), &bodies(large));
 }
 
 /// Lines with bodies of their own: none, small, and too large to be copied.
 fn bodies(url: &str) -> Input {
     let line = |bytes: usize| format!("{{\"url\":\"{url}\",\"body\":\"{}\"}}\n", "AAAA".repeat(bytes / 3));
     let content = [0, 30, 3_000, 30_000].map(line).concat().into_bytes();
-    Input { name: "targets.jsonl".to_owned(), content }
+    Input::of_bytes("targets.jsonl", content)
 }
 
 fn plan_for(url: &str) -> RawPlan {
@@ -112,5 +126,7 @@ fn compare(name: &str, small: &RawPlan, large: &RawPlan) {
     let (many, more) = run(large);
     let per_request = (many as f64 - few as f64) / (more - fewer) as f64;
     println!("allocations/{name}: {per_request:.6} a request ({few} in {fewer} requests, {many} in {more})");
-    assert!(per_request < 0.001, "the engine allocates per request");
+    // Of few requests, what a second allocates is a larger part; one allocation a request is seen all the same.
+    let most = if rounds::in_full() { 0.001 } else { 0.1 };
+    assert!(per_request < most, "the engine allocates per request");
 }

@@ -215,9 +215,13 @@ def first_line(*command):
 
 def machine_lines():
     """The lines of a results README that say where and with what it was measured; the last is the server's."""
+    return f"{place_lines()}\n- server: {first_line('nginx', '-v')}, one worker"
+
+
+def place_lines():
+    """The same of what needs no server."""
     cpu = next(line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
     return f"""\
 - date: {time.strftime('%Y-%m-%d')}
 - commit: {first_line('git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*')}
-- machine: {cpu}, {os.cpu_count()} CPUs, Linux {os.uname().release}
-- server: {first_line('nginx', '-v')}, one worker"""
+- machine: {cpu}, {os.cpu_count()} CPUs, Linux {os.uname().release}"""

@@ -218,7 +218,7 @@ impl Args {
         }
         let raw = RawPlan {
             urls,
-            input: request.input.as_deref().map(read_input).transpose()?,
+            input: request.input.map(input),
             order: request.order.map(Order::from),
             shard: load.shard,
             once: request.once,
@@ -337,15 +337,11 @@ impl Outputs {
     }
 }
 
-fn read_input(path: &Path) -> Result<Input, PlanError> {
-    let (name, content) = if path == Path::new("-") {
-        ("standard input".to_owned(), read_stdin())
-    } else {
-        (path.display().to_string(), fs::read(path))
-    };
-    let content = content
-        .map_err(|error| PlanError::new(format!("-i {}", path.display()), format!("cannot read it: {error}")))?;
-    Ok(Input { name, content })
+fn input(path: PathBuf) -> Input {
+    if path == Path::new("-") {
+        return Input::new("standard input".to_owned(), || Ok(Box::new(io::stdin().lock())));
+    }
+    Input::new(path.display().to_string(), move || Ok(Box::new(fs::File::open(&path)?)))
 }
 
 fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {

@@ -50,7 +50,7 @@ impl Session {
         Ok(Self { raw, said, decision, control: Arc::default(), outputs, target })
     }
 
-    /// What the user said, handed over: with millions of lines it is not kept beside the plan made of it.
+    /// What the user said, handed over: a large body is not kept beside the plan made of it.
     pub fn take_raw(&mut self) -> RawPlan {
         std::mem::take(&mut self.raw)
     }

@@ -22,10 +22,10 @@ pub(super) const SMALL_BODY_BYTES: usize = 16 * 1024;
 const UNSENT_GROUPS: u64 = 1 << 20;
 
 /// Takes finished seconds, gives back an empty one.
-pub(crate) type TurnPage = Box<dyn Fn(Box<Interval>) -> Box<Interval>>;
+pub type TurnPage = Box<dyn Fn(Box<Interval>) -> Box<Interval>>;
 
 /// One shard's load.
-pub(crate) struct Load {
+pub struct Load {
     plan: Arc<Plan>,
     shard: Shard,
     control: Arc<Control>,
@@ -58,7 +58,8 @@ struct Stripe {
 }
 
 impl Load {
-    pub(crate) fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
+    /// The load of `shard` on the timeline of `control`, its seconds handed over by `turn_page`.
+    pub fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
         // Another seed, so that a warm-up does not rehearse the very arrivals and draws that are measured.
         let warmup_seed = plan.seed ^ 0x5741_524d;
         let walk = |seed| Walk::new(plan.order, plan.urls.len(), seed, shard.index, shard.count);

@@ -5,7 +5,7 @@
 
 pub mod control;
 mod core;
-mod load;
+pub mod load;
 pub mod machine;
 mod pacer;
 mod pool;

@@ -1,6 +1,7 @@
 //! One core's worker: a pinned thread with its own runtime, pool, slots and recorder.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -102,7 +103,7 @@ async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, O
     struct Opening {
         next: Cell<u64>,
         opened: Cell<u64>,
-        refused: RefCell<Vec<u32>>,
+        refused: RefCell<HashSet<u32>>,
         error: RefCell<Option<String>>,
     }
     let connections = core.watches.len();
@@ -128,7 +129,7 @@ async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, O
                         core.pool.give_back(lease, GiveBack::Keep, clock::now());
                     }
                     Err(Refused::Failed(_, text)) => {
-                        opening.refused.borrow_mut().push(origin);
+                        opening.refused.borrow_mut().insert(origin);
                         opening.error.borrow_mut().get_or_insert(text);
                     }
                     Err(Refused::Expired) => return,

@@ -42,7 +42,9 @@ pub struct Site {
 /// # Errors
 /// What is wrong with the URL and the remedy: no scheme, an unknown one, a space or a control character.
 pub fn split(url: &str) -> Result<(&str, &str), String> {
-    if let Some(bad) = url.chars().find(|c| c.is_control() || c.is_whitespace()) {
+    // Nearly every URL is plain, and of lines there may be millions.
+    let plain = url.bytes().all(|byte| byte.is_ascii_graphic());
+    if !plain && let Some(bad) = url.chars().find(|c| c.is_control() || c.is_whitespace()) {
         return Err(format!("the URL holds {bad:?}; percent-encode it"));
     }
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -101,6 +103,9 @@ pub fn push_target(out: &mut String, rest: &str) {
     let rest = rest.split_once('#').map_or(rest, |(target, _)| target);
     if !rest.starts_with('/') {
         out.push('/');
+    }
+    if rest.is_ascii() {
+        return out.push_str(rest);
     }
     for c in rest.chars() {
         if c.is_ascii() {

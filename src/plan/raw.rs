@@ -1,12 +1,45 @@
 //! What the user said: every field optional, as typed, nothing resolved.
 
-/// The bytes of an input, with the name by which its errors call it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// An input, with the name by which its errors call it. It is read line by line when the plan is made: of millions of
+/// lines, the text is never there twice.
+#[derive(Clone)]
 pub struct Input {
     /// `urls.txt`, or `standard input`.
     pub name: String,
-    /// Its whole content.
-    pub content: Vec<u8>,
+    open: Arc<dyn Fn() -> io::Result<Box<dyn Read>> + Send + Sync>,
+}
+
+impl Input {
+    /// An input that `open` gives from its beginning.
+    pub fn new(name: String, open: impl Fn() -> io::Result<Box<dyn Read>> + Send + Sync + 'static) -> Self {
+        Self { name, open: Arc::new(open) }
+    }
+
+    /// An input that is in memory already.
+    pub fn of_bytes(name: impl Into<String>, content: impl Into<Bytes>) -> Self {
+        let content = content.into();
+        Self::new(name.into(), move || Ok(Box::new(io::Cursor::new(content.clone()))))
+    }
+
+    /// Its content, from the beginning.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(&self) -> io::Result<Box<dyn Read>> {
+        (self.open)()
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A `-H` argument, or a line of the file that `-H @FILE` named.
@@ -18,7 +51,7 @@ pub struct RawHeader {
     pub secret: bool,
 }
 
-/// The options of one load run, unchecked; files are read already, so that the rest is pure.
+/// The options of one load run, unchecked; files are read already, or handed over to be, so that the rest is pure.
 #[derive(Clone, Debug, Default)]
 pub struct RawPlan {
     /// Positional URLs.

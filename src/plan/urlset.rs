@@ -1,12 +1,15 @@
 //! The URL set: lines of text turned into compact entries.
 //!
 //! An entry is 16 bytes beside the text of its target; what lines of one site, method and headers share is one
-//! [`Template`], and equal bodies are one. Lines with bodies of their own cost 4 bytes more, weights 8.
+//! [`Template`], and equal bodies are one. Where lines have bodies of their own, each line costs 4 bytes more and each
+//! different body 8; weights cost 8 a line.
 
 mod fuzz;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -22,6 +25,8 @@ use super::request::{Common, HeaderEdit, Own, Template, check_method};
 const LINE_BYTES_MAX: usize = 64 * 1024;
 /// The longest line of JSON, which may hold a body.
 const JSON_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// An input is read in pieces of this size, which fit into a core's cache.
+const BLOCK_BYTES: usize = 256 * 1024;
 /// Indexes of lines are 32 bits wide.
 const LINES_MAX: usize = u32::MAX as usize - 1;
 /// In [`UrlSet::body_of`]: the line has no body of its own.
@@ -37,7 +42,8 @@ pub struct UrlSet {
     origins: Vec<Origin>,
     /// Bodies, back to back; equal ones are there once.
     body_bytes: Bytes,
-    bodies: Vec<Span>,
+    /// Where each body ends; it begins where the one before ends.
+    body_ends: Vec<u64>,
     /// Which body each line has; empty where no line has one of its own.
     body_of: Vec<u32>,
     weights: Option<AliasTable>,
@@ -49,13 +55,6 @@ struct Entry {
     start: u64,
     len: u32,
     template: u32,
-}
-
-/// Where a body stands.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u64,
-    len: u32,
 }
 
 impl UrlSet {
@@ -82,12 +81,12 @@ impl UrlSet {
 
     /// The body that `line` has for itself.
     pub fn body(&self, line: u64) -> Option<&[u8]> {
-        self.body_index(line).map(|index| &self.body_bytes[self.bodies[index].range()])
+        self.body_index(line).map(|index| &self.body_bytes[body_range(&self.body_ends, index)])
     }
 
     /// The same, sharing its bytes instead of borrowing them; allocates nothing.
     pub fn shared_body(&self, line: u64) -> Option<Bytes> {
-        self.body_index(line).map(|index| self.body_bytes.slice(self.bodies[index].range()))
+        self.body_index(line).map(|index| self.body_bytes.slice(body_range(&self.body_ends, index)))
     }
 
     /// Which of [`UrlSet::bodies`] the line has for itself.
@@ -98,7 +97,7 @@ impl UrlSet {
 
     /// All bodies that lines have for themselves, each once.
     pub fn bodies(&self) -> impl Iterator<Item = &[u8]> {
-        self.bodies.iter().map(|span| &self.body_bytes[span.range()])
+        (0..self.body_ends.len()).map(|index| &self.body_bytes[body_range(&self.body_ends, index)])
     }
 
     /// How often each line is to be drawn, where lines say so.
@@ -127,16 +126,16 @@ impl UrlSet {
         self.text.capacity()
             + self.entries.capacity() * size_of::<Entry>()
             + self.body_bytes.len()
-            + self.bodies.capacity() * size_of::<Span>()
+            + self.body_ends.capacity() * size_of::<u64>()
             + self.body_of.capacity() * size_of::<u32>()
             + self.weights.as_ref().map_or(0, |table| table.bytes().len() * 8)
     }
 }
 
-impl Span {
-    fn range(self) -> std::ops::Range<usize> {
-        self.start as usize..self.start as usize + self.len as usize
-    }
+/// Where body number `index` stands among bodies that end at `ends`.
+fn body_range(ends: &[u64], index: usize) -> Range<usize> {
+    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
+    start as usize..ends[index] as usize
 }
 
 /// Builds a [`UrlSet`] line by line.
@@ -198,23 +197,27 @@ impl<'a> Builder<'a> {
     /// skipped, CRLF and a byte order mark accepted. A file whose first character is `{` is JSON Lines.
     ///
     /// # Errors
-    /// The first line that is no URL, by number from 1; a file without a URL; a binary one.
-    pub fn push_file(&mut self, name: &str, content: &[u8]) -> Result<(), PlanError> {
+    /// The first line that is no URL, by number from 1; a file without a URL; a binary one; one that cannot be read.
+    pub fn push_file(&mut self, name: &str, content: impl Read) -> Result<(), PlanError> {
         let before = self.set.entries.len();
-        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-        let json = content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        let push_line = if json { Self::push_json } else { Self::push_line };
-        // In one piece, or growing would need as much again for a moment.
-        self.set.text.reserve(content.len());
-        self.set.entries.reserve(memchr::memchr_iter(b'\n', content).count() + 1);
-        let mut rest = content;
-        let mut number = 0u64;
-        while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-            rest = rest.get(end + 1..).unwrap_or_default();
+        let mut content = BufReader::with_capacity(BLOCK_BYTES, content);
+        let (mut json, mut number, mut buffer) = (None, 0u64, Vec::new());
+        loop {
+            buffer.clear();
+            // A byte more than is accepted, so that a line without end is refused and not held.
+            let mut bounded = content.by_ref().take(JSON_LINE_BYTES_MAX as u64 + 2);
+            if bounded.read_until(b'\n', &mut buffer).map_err(|error| unreadable(name, &error))? == 0 {
+                break;
+            }
             number += 1;
-            push_line(self, line).map_err(|problem| PlanError::new(format!("{name} line {number}"), problem))?;
+            let mut line = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
+            line = line.strip_suffix(b"\r").unwrap_or(line);
+            if number == 1 {
+                line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            }
+            json = json.or_else(|| line.trim_ascii_start().first().map(|&byte| byte == b'{'));
+            let pushed = if json == Some(true) { self.push_json(line) } else { self.push_line(line) };
+            pushed.map_err(|problem| PlanError::new(format!("{name} line {number}"), problem))?;
         }
         if self.set.entries.len() == before {
             return Err(PlanError::new(name, "holds no URL; write one a line, e.g. http://127.0.0.1:8080/"));
@@ -229,13 +232,13 @@ impl<'a> Builder<'a> {
             self.weights.resize(lines, 1);
             self.set.weights = Some(AliasTable::new(&self.weights));
         }
-        if !self.set.bodies.is_empty() {
+        if !self.set.body_ends.is_empty() {
             self.set.body_of.resize(lines, NO_BODY);
         }
-        self.set.body_bytes = Bytes::from(self.body_bytes);
+        self.set.body_bytes = Bytes::from(self.body_bytes.into_boxed_slice());
         self.set.text.shrink_to_fit();
         self.set.entries.shrink_to_fit();
-        self.set.bodies.shrink_to_fit();
+        self.set.body_ends.shrink_to_fit();
         self.set.body_of.shrink_to_fit();
         self.set
     }
@@ -283,16 +286,13 @@ impl<'a> Builder<'a> {
 
     fn body(&mut self, content: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(content);
-        let known = self.bodies.get(&hash).filter(|&&index| {
-            let span = self.set.bodies[index as usize];
-            &self.body_bytes[span.range()] == content
-        });
-        if let Some(&index) = known {
+        let is_it = |index: u32| &self.body_bytes[body_range(&self.set.body_ends, index as usize)] == content;
+        if let Some(&index) = self.bodies.get(&hash).filter(|&&index| is_it(index)) {
             return index;
         }
-        let index = self.set.bodies.len() as u32;
-        self.set.bodies.push(Span { start: self.body_bytes.len() as u64, len: content.len() as u32 });
+        let index = self.set.body_ends.len() as u32;
         self.body_bytes.extend_from_slice(content);
+        self.set.body_ends.push(self.body_bytes.len() as u64);
         self.bodies.insert(hash, index);
         index
     }
@@ -326,10 +326,15 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The refusal of an input that cannot be read.
+pub(super) fn unreadable(name: &str, error: &io::Error) -> PlanError {
+    PlanError::new(format!("-i {name}"), format!("cannot read it: {error}"))
+}
+
 /// A line without its blanks, where it is text and no longer than `most` bytes.
 fn text(line: &[u8], most: usize) -> Result<&str, String> {
     if line.len() > most {
-        return Err(format!("{} bytes is too long for a URL; the limit is {most}", line.len()));
+        return Err(format!("is too long; the limit of a line is {most} bytes"));
     }
     let line = std::str::from_utf8(line).map_err(|_| "is not text (UTF-8); give a file with a URL a line")?;
     Ok(line.trim_matches([' ', '\t']))

@@ -8,7 +8,7 @@ use super::raw::RawPlan;
 use super::request::{Common, is_token, parse_header};
 use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, part};
-use super::urlset::Builder;
+use super::urlset::{Builder, unreadable};
 use super::{End, Load, Part, Plan, Rule, Timeouts, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
 
@@ -96,7 +96,8 @@ fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<UrlSet, PlanErro
         builder.push(None, url).map_err(|problem| PlanError::new("URL", problem))?;
     }
     if let Some(input) = &raw.input {
-        builder.push_file(&input.name, &input.content)?;
+        let content = input.open().map_err(|error| unreadable(&input.name, &error))?;
+        builder.push_file(&input.name, content)?;
     }
     let urls = builder.finish();
     if urls.is_empty() {
@@ -377,7 +378,7 @@ mod tests {
     #[test]
     fn weights_mean_random_and_go_with_no_other_order_and_not_with_once() {
         let content = b"{\"url\":\"http://a/\",\"weight\":2}\n{\"url\":\"http://b/\"}".to_vec();
-        let input = Some(Input { name: "urls.jsonl".into(), content });
+        let input = Some(Input::of_bytes("urls.jsonl", content));
         let weighted = RawPlan { input, ..raw() };
         assert_eq!(validate(&weighted, &machine(4)).expect("a plan").order, Order::Random);
         refused(&RawPlan { order: Some(Order::Seq), ..weighted.clone() }, "--order seq", "weights");
@@ -426,7 +427,7 @@ mod tests {
         refused(&RawPlan::default(), "URL", "nothing to ask for");
         let header = RawHeader { text: "nocolon".into(), secret: false };
         refused(&RawPlan { headers: vec![header], ..raw() }, "-H", "colon");
-        let input = Input { name: "urls.txt".into(), content: b"x".to_vec() };
+        let input = Input::of_bytes("urls.txt", &b"x"[..]);
         refused(&RawPlan { input: Some(input), ..raw() }, "urls.txt line 1", "without a scheme");
     }
 

@@ -238,7 +238,7 @@ mod tests {
         let lines = |last: &str| {
             let mut content: Vec<u8> = b"http://10.0.0.2/same\n".repeat(20);
             content.extend_from_slice(last.as_bytes());
-            RawPlan { input: Some(Input { name: "urls.txt".into(), content }), ..raw() }
+            RawPlan { input: Some(Input::of_bytes("urls.txt", content)), ..raw() }
         };
         let mut all = vec![
             plain,
@@ -268,7 +268,7 @@ mod tests {
     fn json(more: &str) -> RawPlan {
         let url = r#"{"url":"http://10.0.0.2/""#;
         let content = format!("{url}}}\n{url},{more}}}\n").into_bytes();
-        RawPlan { input: Some(Input { name: "urls.jsonl".into(), content }), ..raw() }
+        RawPlan { input: Some(Input::of_bytes("urls.jsonl", content)), ..raw() }
     }
 
     #[test]
