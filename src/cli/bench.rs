@@ -10,6 +10,7 @@ use clap::{ArgAction, ValueEnum};
 use super::driver::DriverArg;
 use super::mask;
 use super::plan_file::PlanArgs;
+use super::tls::TlsArgs;
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::request::is_secret_header;
 use crate::plan::{Arrivals, Order, PlanError, RawPlan};
@@ -26,6 +27,8 @@ pub struct Args {
     load: LoadArgs,
     #[command(flatten)]
     request: RequestArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -211,7 +214,7 @@ impl Args {
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
     pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, limits, output, plan: _ } = self;
+        let Self { urls, load, request, tls, limits, output, plan: _ } = self;
         let outputs = output.check()?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -241,6 +244,7 @@ impl Args {
             deadline: limits.deadline,
             max_error_rate: limits.max_error_rate,
             abort_on: limits.abort_on,
+            tls: tls.gather()?,
             keep_alive: request.keep_alive,
             start_anyway: load.start_anyway,
             driver: load.driver.unwrap_or_default().into(),

@@ -13,6 +13,7 @@ mod progress;
 pub mod session;
 mod signals;
 pub mod target;
+mod tls;
 
 pub use mask::fuzz_argv;
 

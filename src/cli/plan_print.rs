@@ -126,6 +126,9 @@ fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
         "seed" => Some(plan.seed.to_string()),
         "order" => Some(plan.order.name().to_owned()),
         "method" => Some(default_method(plan.body.is_some()).to_owned()),
+        "alpn" => Some(plan.tls.alpn.join(",")),
+        "tls-min" => Some(plan.tls.least_version.name().to_owned()),
+        "tls-session-reuse" => return Some(Value::Boolean(plan.tls.session_reuse)),
         "timeout" => time(plan.timeouts.request),
         "connect-timeout" => time(plan.timeouts.connect),
         "read-timeout" => plan.timeouts.read.and_then(time),
@@ -166,8 +169,7 @@ mod tests {
         let text = printed(&raw, &["http://host/"]);
         let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
-        let none =
-            "requests, rate, arrivals, input, header, body, read-timeout, deadline, max-error-rate, abort-on, output";
+        let none = "requests, rate, arrivals, input, header, body, cacert, cert, key, sni, read-timeout, deadline, max-error-rate, abort-on, output";
         assert_eq!(unset.trim_end(), none);
         let set: toml::Table = set.parse().expect("TOML");
         let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();

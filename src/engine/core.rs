@@ -1,16 +1,17 @@
 //! What the tasks of one core share: the work, the pool, the watches, buffers. Lives on one thread, so cells suffice.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::control::Pulse;
+use super::destination::Destination;
 use super::pacer::{self, Idle};
 use super::pool::Pool;
 use super::watch::Watch;
 use super::work::{Sink, Source};
 use crate::net::stream::Scratch;
+use crate::net::tls::Client;
 use crate::plan::{Plan, Shard};
 use crate::units::Nanos;
 
@@ -32,9 +33,15 @@ pub(crate) struct Core<W> {
 }
 
 impl<W: Source + Sink> Core<W> {
-    pub(crate) fn new(plan: Arc<Plan>, shard: &Shard, addresses: Arc<Vec<Vec<SocketAddr>>>, work: W) -> Self {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        shard: &Shard,
+        destinations: Arc<Vec<Destination>>,
+        tls: Option<Client>,
+        work: W,
+    ) -> Self {
         let slots = shard.connections as usize;
-        let pool = Pool::new(addresses, plan.timeouts.connect, shard.connections, shard.index as usize);
+        let pool = Pool::new(destinations, tls, plan.timeouts.connect, shard.connections, shard.index as usize);
         Self {
             plan,
             work,

@@ -1,17 +1,18 @@
 //! Load as a kind of work: a schedule and a walk over the URL set on one side, a recorder on the other.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::control::{Control, NEVER};
-use super::work::{Body, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
+use super::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
 use crate::clock;
 use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
 use crate::record::timeline::IntervalId;
-use crate::record::{Interval, Latency, Outcome, Stamps, Tally};
+use crate::record::{Failure, Interval, Latency, Outcome, Stamps, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
 use crate::wire::decode::Head;
 use crate::wire::encode;
@@ -282,7 +283,7 @@ impl Sink for Load {
         self.turn_to(state, now);
     }
 
-    fn connected(&self, took: Nanos) {
+    fn connected(&self, dial: &Dial) {
         let now = clock::now();
         let before_t0 = now < self.control.t0();
         if before_t0 && now >= self.control.start() {
@@ -292,7 +293,11 @@ impl Sink for Load {
         let tally = &mut self.state.borrow_mut().tally;
         tally.counts.connections_opened += 1;
         tally.counts.connections_opened_before_t0 += u64::from(before_t0);
-        tally.latencies[Latency::Connect].record(took);
+        tally.latencies[Latency::Connect].record(dial.connect);
+        if let Some(handshake) = dial.tls {
+            tally.latencies[Latency::Tls].record(handshake.took);
+            tally.counts.tls_resumed += u64::from(handshake.resumed);
+        }
     }
 
     fn redialled(&self, ticket: &Ticket) {
@@ -315,6 +320,11 @@ impl Sink for Load {
 
     async fn body(&self, _: &Ticket, _: &[u8]) {
         unreachable!("load discards bodies");
+    }
+
+    fn explain(&self, failure: Failure, reason: &dyn Display) {
+        let reasons = &mut self.state.borrow_mut().tally.reasons;
+        reasons[failure as usize].get_or_insert_with(|| reason.to_string().into());
     }
 
     fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {

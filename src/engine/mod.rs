@@ -5,6 +5,7 @@
 
 pub mod control;
 mod core;
+mod destination;
 pub mod load;
 pub mod machine;
 mod pacer;
@@ -32,7 +33,7 @@ use crate::net::runtime::Driver;
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, Rule, Shard};
 use crate::record::timeline::Timeline;
-use crate::record::{Interval, Point, RunRecord, ShardRecord, Streaks, Tally, merge};
+use crate::record::{Failure, Interval, Point, RunRecord, ShardRecord, Streaks, Tally, merge};
 use crate::units::Nanos;
 
 /// From the last connection's opening to the first request: time for every worker to reach its timer.
@@ -57,6 +58,12 @@ pub enum StartError {
         /// Address and the kernel's words.
         reason: String,
     },
+    /// Not one connection could be encrypted.
+    #[error("TLS with {reason} (--start-anyway runs regardless)")]
+    Handshake {
+        /// Address and what went wrong.
+        reason: String,
+    },
     /// The driver was refused to a worker, though the machine has it.
     #[error("a worker cannot set up {}: {source}; lower -c or -t, {}", driver.name(), driver.remedy())]
     Driver {
@@ -75,6 +82,9 @@ pub enum StartError {
         /// What it would take.
         needed: u64,
     },
+    /// The certificates or the key that were given are of no use.
+    #[error("{0}")]
+    Tls(String),
     /// More connections than local ports lead to the target.
     #[error(
         "-c {connections}: the local ports suffice for {most} connections (net.ipv4.ip_local_port_range {} {}, addresses of the \
@@ -190,6 +200,7 @@ impl Team {
     ) -> Result<Self, StartError> {
         let (sender, events) = mpsc::channel();
         let mut members = Vec::with_capacity(shards.len());
+        let list = Arc::new(cleared.destinations.list.clone());
         for &shard in shards {
             let (go, go_receiver) = mpsc::channel();
             let (pages, pages_receiver) = mpsc::channel();
@@ -200,7 +211,8 @@ impl Team {
                 plan: Arc::clone(plan),
                 shard,
                 driver: cleared.driver,
-                addresses: Arc::clone(&cleared.addresses),
+                destinations: Arc::clone(&list),
+                tls: cleared.destinations.client(plan)?,
                 control: Arc::clone(control),
                 pulse: Arc::clone(&pulse),
                 events: sender.clone(),
@@ -240,7 +252,10 @@ impl Team {
             }
         }
         match first_error {
-            Some(reason) if opened_in_all == 0 && !plan.start_anyway => Err(StartError::Connect { reason }),
+            Some((failure, reason)) if opened_in_all == 0 && !plan.start_anyway => Err(match failure {
+                Failure::Tls => StartError::Handshake { reason },
+                _ => StartError::Connect { reason },
+            }),
             _ => Ok(()),
         }
     }
@@ -372,7 +387,7 @@ impl Team {
             environment,
             driver: self.driver.name(),
             io_uring_refused: cleared.io_uring_refused,
-            addresses: cleared.addresses.to_vec(),
+            origins: cleared.destinations.reached(),
             findings: cleared.findings,
         }
     }

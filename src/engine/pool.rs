@@ -11,9 +11,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustls::pki_types::ServerName;
+
+use super::destination::Destination;
 use super::watch::{Expired, Watch};
+use super::work::{Dial, Handshake};
 use crate::clock;
 use crate::net::stream::{Now, Stream};
+use crate::net::tls::Client;
 use crate::record::Failure;
 use crate::units::Nanos;
 use crate::wire::decode::{Decoder, Familiar};
@@ -49,13 +54,6 @@ pub(crate) struct Lease {
     pub(crate) dialled: Option<Dial>,
 }
 
-/// The opening of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dial {
-    pub(crate) opened: Nanos,
-    pub(crate) took: Nanos,
-}
-
 /// What becomes of a leased connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GiveBack {
@@ -75,7 +73,9 @@ pub(crate) enum Refused {
 /// One core's connections to all origins.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    addresses: Arc<Vec<Vec<SocketAddr>>>,
+    destinations: Arc<Vec<Destination>>,
+    /// For https origins; `None` where there are none.
+    tls: Option<Client>,
     connect_timeout: Nanos,
     /// Most connections open at once.
     capacity: u32,
@@ -119,15 +119,17 @@ impl Origin {
 
 impl Pool {
     pub(crate) fn new(
-        addresses: Arc<Vec<Vec<SocketAddr>>>,
+        destinations: Arc<Vec<Destination>>,
+        tls: Option<Client>,
         connect_timeout: Nanos,
         capacity: u32,
         turn: usize,
     ) -> Self {
         let origin = || Origin { turn, ..Origin::default() };
-        let origins = RefCell::new(addresses.iter().map(|_| origin()).collect());
+        let origins = RefCell::new(destinations.iter().map(|_| origin()).collect());
         Self {
-            addresses,
+            destinations,
+            tls,
             connect_timeout,
             capacity,
             // Measured: with many connections a small head buffer saves memory and some CPU, with few a larger one
@@ -178,9 +180,8 @@ impl Pool {
         let state = &mut self.origins.borrow_mut()[origin as usize];
         state.probed = false;
         match result {
-            Ok(stream) => {
+            Ok((stream, dial)) => {
                 (state.rest, state.rest_until) = (Nanos::ZERO, Nanos::ZERO);
-                let dial = Dial { opened: ended, took: Nanos(ended.0 - started.0) };
                 Ok(Lease { connection: Box::new(self.connection(stream, origin, ended)), dialled: Some(dial) })
             }
             Err(refused) => {
@@ -197,7 +198,7 @@ impl Pool {
     /// other origins to serve, a rest is no time to wait but a failure.
     async fn turn_to_dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<(), Refused> {
         let asked = clock::now();
-        if self.addresses[origin as usize].is_empty() {
+        if self.destinations[origin as usize].addresses.is_empty() {
             // Waiting changes nothing; a moment keeps a closed load of such names from spinning.
             watch.sleep(Nanos(asked.0 + MOMENT.0).min(limit)).await;
             return Err(Refused::Failed(Failure::Resolve, "the name has no address".to_owned()));
@@ -269,8 +270,15 @@ impl Pool {
     }
 
     /// Tries each address of the origin once, in rotation, within one connect timeout.
-    async fn connect(&self, origin: u32, started: Nanos, watch: &Watch, limit: Nanos) -> Result<Stream, Refused> {
-        let addresses = &self.addresses[origin as usize];
+    async fn connect(
+        &self,
+        origin: u32,
+        started: Nanos,
+        watch: &Watch,
+        limit: Nanos,
+    ) -> Result<(Stream, Dial), Refused> {
+        let destination = &self.destinations[origin as usize];
+        let addresses = &destination.addresses;
         let timeout = Nanos(started.0 + self.connect_timeout.0);
         let mut last = Refused::Failed(Failure::Resolve, "the name has no address".to_owned());
         for _ in addresses {
@@ -279,9 +287,9 @@ impl Pool {
                 state.turn += 1;
                 addresses[(state.turn - 1) % addresses.len()]
             };
-            match watch.until(timeout.min(limit), pin!(Stream::connect(addr))).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = Refused::Failed(Failure::Connect, format!("{addr}: {}", reason(&error))),
+            match watch.until(timeout.min(limit), pin!(self.open(addr, destination.name.as_ref()))).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err((failure, reason))) => last = Refused::Failed(failure, format!("{addr}: {reason}")),
                 Err(Expired) if clock::now() >= timeout => {
                     let text = format!("{addr}: no connection within {}", self.connect_timeout);
                     return Err(Refused::Failed(Failure::ConnectTimeout, text));
@@ -290,6 +298,23 @@ impl Pool {
             }
         }
         Err(last)
+    }
+
+    /// Opens one connection, encrypted where there is a name to verify.
+    async fn open(
+        &self,
+        addr: SocketAddr,
+        name: Option<&ServerName<'static>>,
+    ) -> Result<(Stream, Dial), (Failure, String)> {
+        let started = clock::now();
+        let stream = Stream::connect(addr).await.map_err(|error| (Failure::Connect, reason(&error)))?;
+        let connected = clock::now();
+        let mut dial = Dial { opened: connected, connect: Nanos(connected.0 - started.0), tls: None };
+        let (Some(client), Some(name)) = (&self.tls, name) else { return Ok((stream, dial)) };
+        let (stream, resumed) = stream.encrypt(client, name.clone()).await.map_err(|reason| (Failure::Tls, reason))?;
+        dial.opened = clock::now();
+        dial.tls = Some(Handshake { took: Nanos(dial.opened.0 - connected.0), resumed });
+        Ok((stream, dial))
     }
 
     /// Closes the idle connection that was used least recently.
@@ -357,7 +382,8 @@ mod tests {
     fn dial(addresses: &[SocketAddr], times: usize) -> Vec<Result<(), String>> {
         let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
         let mut runtime = runtime::build(decision.driver, 256).expect("a runtime");
-        let pool = Pool::new(Arc::new(vec![addresses.to_vec()]), Nanos::from_secs(5), 8, 0);
+        let destination = Destination { addresses: addresses.to_vec(), ..Destination::default() };
+        let pool = Pool::new(Arc::new(vec![destination]), None, Nanos::from_secs(5), 8, 0);
         let watch = Watch::default();
         runtime.block_on(async {
             let mut results = Vec::new();

@@ -5,10 +5,9 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
+use super::destination::Destinations;
 use super::{StartError, machine};
-use crate::net::resolve::resolve;
 use crate::net::runtime::{Decision, Driver, Refused};
 use crate::plan::shard::{Machine, Quota};
 use crate::plan::{Load, Plan};
@@ -56,8 +55,7 @@ pub struct Cleared {
     pub(super) driver: Driver,
     /// Why it is not io_uring, which would have been taken.
     pub(super) io_uring_refused: Option<String>,
-    /// All addresses of each origin; empty where the name has none.
-    pub(super) addresses: Arc<Vec<Vec<SocketAddr>>>,
+    pub(super) destinations: Destinations,
     /// Likely trouble.
     pub findings: Vec<Finding>,
 }
@@ -118,25 +116,16 @@ pub fn check(plan: &Plan, machine: &Machine, decision: &Decision) -> Result<Clea
     let facts = machine::facts(machine);
     let mut findings = judge(plan, &facts)?;
     machine::raise_open_files(files_needed(plan, &facts));
-    let addresses = addresses(plan)?;
-    let destinations: HashSet<SocketAddr> = addresses.iter().flatten().copied().collect();
+    let mut destinations = Destinations::resolve(plan)?;
+    let addresses: HashSet<SocketAddr> = destinations.addresses().collect();
     // Without keep-alive any number of ports may be needed.
     let needed = if plan.keep_alive { u64::from(plan.connections) } else { u64::MAX };
-    if let Some(ports) = machine::ports(&destinations, needed) {
-        findings.extend(judge_ports(plan, &destinations, &ports)?);
+    if let Some(ports) = machine::ports(&addresses, needed) {
+        findings.extend(judge_ports(plan, &addresses, &ports)?);
     }
+    destinations.look(plan)?;
     let io_uring_refused = decision.refused.as_ref().map(Refused::cause);
-    Ok(Cleared { driver: decision.driver, io_uring_refused, addresses: Arc::new(addresses), findings })
-}
-
-fn addresses(plan: &Plan) -> Result<Vec<Vec<SocketAddr>>, StartError> {
-    let origins = plan.urls.origins();
-    let found = resolve(origins, plan.timeouts.connect);
-    if found.iter().all(Result::is_err) {
-        let reason = found.iter().find_map(|result| result.as_ref().err()).cloned().unwrap_or_default();
-        return Err(StartError::Resolve { name: origins[0].host.to_string(), reason });
-    }
-    Ok(found.into_iter().map(Result::unwrap_or_default).collect())
+    Ok(Cleared { driver: decision.driver, io_uring_refused, destinations, findings })
 }
 
 /// Open files, memory and CPUs.

@@ -15,6 +15,7 @@ use super::watch::{Expired, Watch};
 use super::work::{Body, Moved, Next, Sink, Source, Ticket};
 use crate::clock;
 use crate::net::stream::Now;
+use crate::net::tls;
 use crate::record::{Failure, Outcome, Stamps};
 use crate::units::Nanos;
 use crate::wire::decode::Event;
@@ -173,7 +174,10 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     fn refused(&mut self, refused: &Refused) -> Outcome {
         self.stamps.done = clock::now();
         match refused {
-            Refused::Failed(failure, _) => Outcome::Failed(*failure),
+            Refused::Failed(failure, reason) => {
+                self.core.work.explain(*failure, reason);
+                Outcome::Failed(*failure)
+            }
             Refused::Expired => self.limits.passed_at(self.stamps.done, self.stamps.done),
         }
     }
@@ -182,7 +186,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     fn start(&mut self, lease: &Lease) {
         if let Some(dial) = lease.dialled {
             self.stamps.ready = self.stamps.ready.max(dial.opened);
-            self.core.work.connected(dial.took);
+            self.core.work.connected(&dial);
         }
         if self.rendered != Some(self.ticket.line) {
             self.core.work.render(&self.ticket, &mut self.request);
@@ -231,7 +235,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             let read = connection.stream.read(buffer);
             let (result, buffer) = self.watch.until(self.limit(), pin!(read)).await?;
             self.answer.last_byte = clock::now();
-            let count = result.map_err(|_| dead(connection, Failure::Reset))?;
+            let count = result.map_err(|error| self.read_failed(connection, &error))?;
             if count == 0 {
                 return Err(dead(connection, Failure::ClosedEarly));
             }
@@ -240,7 +244,11 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             self.feed(connection, &buffer[..count]).await?;
             connection.buffer = buffer;
         }
-        if self.answer.complete { Ok(()) } else { self.receive_body(connection).await }
+        match () {
+            () if self.answer.complete => Ok(()),
+            () if connection.stream.is_encrypted() => self.read_body(connection).await,
+            () => self.receive_body(connection).await,
+        }
     }
 
     /// Sends what the first write left over, and a body that is too large to go out with the head.
@@ -262,6 +270,25 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             let count = result.map_err(|error| write_failed(&error, true))?;
             rest.advance(count);
             self.moved.sent += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Takes in the rest of a body piece by piece, as TLS gives it.
+    async fn read_body(&mut self, connection: &mut Connection) -> Result<(), Broken> {
+        while !self.answer.complete {
+            let buffer = std::mem::take(&mut connection.buffer);
+            let read = connection.stream.read(buffer);
+            let (result, buffer) = self.watch.until(self.limit(), pin!(read)).await?;
+            self.answer.last_byte = clock::now();
+            let count = result.map_err(|error| self.read_failed(connection, &error))?;
+            if count == 0 {
+                connection.decoder.finish().map_err(|_| Broken::Failed(Failure::ClosedEarly))?;
+                (self.answer.complete, self.answer.keep_alive) = (true, false);
+            }
+            self.moved.received += count as u64;
+            self.feed(connection, &buffer[..count]).await?;
+            connection.buffer = buffer;
         }
         Ok(())
     }
@@ -336,7 +363,10 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     fn decode(&mut self, connection: &mut Connection, bytes: &[u8], position: &mut usize) -> Result<Fed, Broken> {
         loop {
             let decoded = connection.decoder.next(&bytes[*position..]);
-            let (count, event) = decoded.map_err(|_| Broken::Failed(Failure::Protocol))?;
+            let (count, event) = decoded.map_err(|error| {
+                self.core.work.explain(Failure::Protocol, &error);
+                Broken::Failed(Failure::Protocol)
+            })?;
             *position += count;
             match event {
                 Event::NeedMore => return Ok(Fed::All),
@@ -354,6 +384,18 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
                     return Ok(Fed::All);
                 }
             }
+        }
+    }
+
+    /// A read that failed: under TLS the peer may have broken its rules, refused us, or gone without a farewell.
+    fn read_failed(&self, connection: &mut Connection, error: &io::Error) -> Broken {
+        match error.kind() {
+            io::ErrorKind::InvalidData => {
+                self.core.work.explain(Failure::Tls, &tls::io_reason(error));
+                Broken::Failed(Failure::Tls)
+            }
+            io::ErrorKind::UnexpectedEof => dead(connection, Failure::ClosedEarly),
+            _ => dead(connection, Failure::Reset),
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! A worker is monomorphic in them: load inlines to a schedule and a recorder.
 
+use std::fmt::Display;
 use std::rc::Rc;
 
-use crate::record::{Outcome, Stamps, Tally};
+use crate::record::{Failure, Outcome, Stamps, Tally};
 use crate::units::Nanos;
 use crate::wire::decode::Head;
 
@@ -85,13 +86,33 @@ pub struct Moved {
     pub received: u64,
 }
 
+/// The opening of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// When it was ready for a request.
+    pub opened: Nanos,
+    /// Length of the TCP connect.
+    pub connect: Nanos,
+    /// The handshake over it, where the origin is an https one.
+    pub tls: Option<Handshake>,
+}
+
+/// A TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// Its length.
+    pub took: Nanos,
+    /// An earlier session was resumed.
+    pub resumed: bool,
+}
+
 /// Where a worker's answers go.
 pub trait Sink {
     /// Time passes: called at least once a millisecond, unless the core was kept from running.
     fn beat(&self, now: Nanos);
 
-    /// A connection was opened, and how long that took.
-    fn connected(&self, took: Nanos);
+    /// A connection was opened.
+    fn connected(&self, dial: &Dial);
 
     /// A dead pooled connection is replaced and the ticket tried once more.
     fn redialled(&self, ticket: &Ticket);
@@ -104,6 +125,9 @@ pub trait Sink {
 
     /// A piece of a streamed body.
     fn body(&self, ticket: &Ticket, piece: &[u8]) -> impl Future<Output = ()>;
+
+    /// Why a connection or an answer failed, in words; the first of each kind is what people read.
+    fn explain(&self, failure: Failure, reason: &dyn Display);
 
     /// The end of the ticket; once for every ticket taken.
     fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved);

@@ -2,22 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
 use super::control::{Control, NEVER, Pulse};
 use super::core::Core;
+use super::destination::Destination;
 use super::load::{Load, TurnPage};
 use super::pool::{GiveBack, Refused};
 use super::slot::Slot;
 use super::work::{Finished, Work};
 use crate::clock;
 use crate::net::runtime::{self, Driver};
+use crate::net::tls::Client;
 use crate::plan::{Plan, Shard};
-use crate::record::{Interval, ShardRecord};
-use crate::units::Nanos;
+use crate::record::{Failure, Interval, ShardRecord};
 
 /// Connections that one core opens at the same time before T0: no more than a modest listen backlog takes.
 const OPENING_AT_ONCE: usize = 128;
@@ -27,7 +27,7 @@ const ENTRIES_MAX: u32 = 32_768;
 /// What a worker tells the main thread.
 pub(crate) enum Event {
     /// Connections are open; the worker waits for the go.
-    Opened { opened: u64, error: Option<String> },
+    Opened { opened: u64, error: Option<(Failure, String)> },
     /// A second is over.
     Interval { shard: usize, interval: Box<Interval> },
     /// The worker has ended.
@@ -41,7 +41,9 @@ pub(crate) struct Assignment {
     pub(crate) plan: Arc<Plan>,
     pub(crate) shard: Shard,
     pub(crate) driver: Driver,
-    pub(crate) addresses: Arc<Vec<Vec<SocketAddr>>>,
+    pub(crate) destinations: Arc<Vec<Destination>>,
+    /// For https origins.
+    pub(crate) tls: Option<Client>,
     pub(crate) control: Arc<Control>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) events: mpsc::Sender<Event>,
@@ -58,7 +60,7 @@ pub(crate) fn run(assignment: Assignment) {
 
 /// A worker's whole life, whatever its work.
 fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Shard, Arc<Control>, TurnPage) -> W) {
-    let Assignment { plan, shard, driver, addresses, control, pulse, events, go, pages } = assignment;
+    let Assignment { plan, shard, driver, destinations, tls, control, pulse, events, go, pages } = assignment;
     let index = shard.place;
     pulse.enter();
     core_affinity::set_for_current(core_affinity::CoreId { id: shard.cpu });
@@ -78,7 +80,7 @@ fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Sh
         pages.try_recv().unwrap_or_default()
     };
     let work = new_work(Arc::clone(&plan), shard, control, Box::new(turn_page));
-    let core = Rc::new(Core::new(plan, &shard, addresses, work));
+    let core = Rc::new(Core::new(plan, &shard, destinations, tls, work));
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&core, &pulse, &events, &go))));
     let lost = result.err().map(|panic| panic_text(&*panic));
     let Finished { tally, last_done, cpu, exhausted } = core.work.finish(lost.is_some());
@@ -99,12 +101,12 @@ async fn live<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse, events: &mpsc::Sender<
 }
 
 /// Opens the core's connections, as its first requests will need them; an origin that refuses is not asked again.
-async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, Option<String>) {
+async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, Option<(Failure, String)>) {
     struct Opening {
         next: Cell<u64>,
         opened: Cell<u64>,
         refused: RefCell<HashSet<u32>>,
-        error: RefCell<Option<String>>,
+        error: RefCell<Option<(Failure, String)>>,
     }
     let connections = core.watches.len();
     let opening = Rc::new(Opening {
@@ -125,12 +127,13 @@ async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, O
                 match core.pool.dial(origin, &core.watches[id], NEVER).await {
                     Ok(lease) => {
                         opening.opened.set(opening.opened.get() + 1);
-                        core.work.connected(lease.dialled.map_or(Nanos::ZERO, |dial| dial.took));
+                        core.work.connected(&lease.dialled.expect("it was dialled just now"));
                         core.pool.give_back(lease, GiveBack::Keep, clock::now());
                     }
-                    Err(Refused::Failed(_, text)) => {
+                    Err(Refused::Failed(failure, text)) => {
+                        core.work.explain(failure, &text);
                         opening.refused.borrow_mut().insert(origin);
-                        opening.error.borrow_mut().get_or_insert(text);
+                        opening.error.borrow_mut().get_or_insert((failure, text));
                     }
                     Err(Refused::Expired) => return,
                 }
@@ -151,13 +154,16 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 mod tests {
     use bytes::Bytes;
 
+    use std::net::SocketAddr;
+
     use super::*;
-    use crate::engine::work::{Due, Moved, Next, Sink, Source, Ticket};
+    use crate::engine::work::{Dial, Due, Moved, Next, Sink, Source, Ticket};
     use crate::engine::{Progress, Team, machine, preflight};
     use crate::net::runtime::Decision;
     use crate::plan::{self, DriverChoice, RawPlan};
     use crate::record::{Outcome, RunRecord, Stamps};
     use crate::target::{Options, Target};
+    use crate::units::Nanos;
     use crate::wire::decode::Head;
 
     /// A load whose source has a bug: it panics when asked for the hundredth time.
@@ -195,8 +201,12 @@ mod tests {
             self.load.beat(now);
         }
 
-        fn connected(&self, took: Nanos) {
-            self.load.connected(took);
+        fn connected(&self, dial: &Dial) {
+            self.load.connected(dial);
+        }
+
+        fn explain(&self, failure: Failure, reason: &dyn std::fmt::Display) {
+            self.load.explain(failure, reason);
         }
 
         fn redialled(&self, ticket: &Ticket) {

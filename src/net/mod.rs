@@ -6,4 +6,5 @@ pub mod resolve;
 pub mod runtime;
 pub mod stream;
 pub mod timer;
+pub mod tls;
 pub mod turn;

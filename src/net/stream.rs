@@ -4,15 +4,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent as _, AsyncWriteRent as _};
 use monoio::net::TcpStream;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv, sockopt};
 
+use rustls::pki_types::ServerName;
+
 use super::ready;
+use super::tls::{Client, Encrypted};
 use super::turn::fair;
 
 /// How many bytes one discarding receive asks for at most.
@@ -21,7 +26,16 @@ const DISCARD_BYTES: usize = 1 << 20;
 /// An open connection.
 #[derive(Debug)]
 pub struct Stream {
-    tcp: TcpStream,
+    wire: Wire,
+    /// Of the TCP socket under whatever else; open as long as `wire` is.
+    fd: RawFd,
+}
+
+/// What the bytes of a request go through.
+#[derive(Debug)]
+enum Wire {
+    Plain(TcpStream),
+    Encrypted(Box<Encrypted>),
 }
 
 /// What a non-blocking look at the socket found.
@@ -43,17 +57,42 @@ impl Stream {
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
         let tcp = TcpStream::connect_addr(addr).await?;
         tcp.set_nodelay(true)?;
-        Ok(Self { tcp })
+        Ok(Self { fd: tcp.as_raw_fd(), wire: Wire::Plain(tcp) })
+    }
+
+    /// Puts TLS over a fresh connection; true where an earlier session was resumed.
+    ///
+    /// # Errors
+    /// What went wrong with the handshake, and the remedy where there is one.
+    ///
+    /// # Panics
+    /// Where it is encrypted already: a bug.
+    pub async fn encrypt(self, client: &Client, name: ServerName<'static>) -> Result<(Self, bool), String> {
+        let Wire::Plain(tcp) = self.wire else { panic!("a connection is encrypted once") };
+        let (tls, resumed) = client.handshake(tcp, name).await?;
+        Ok((Self { wire: Wire::Encrypted(Box::new(tls)), fd: self.fd }, resumed))
+    }
+
+    /// Under TLS only [`Stream::read`] can receive: the calls that go past the driver would see ciphertext.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.wire, Wire::Encrypted(_))
     }
 
     /// Writes a prefix of `buf` through the driver; the buffer comes back with the number of bytes taken.
     pub fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
-        fair(self.tcp.write(buf))
+        match &mut self.wire {
+            Wire::Plain(tcp) => Either::Left(fair(tcp.write(buf))),
+            // In a box: by value it would make the future of every cleartext request as large.
+            Wire::Encrypted(tls) => Either::Right(Box::pin(fair(tls.write(buf)))),
+        }
     }
 
     /// Reads into `buf` through the driver; the buffer comes back with the number of bytes, 0 when the peer closed.
     pub fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
-        fair(self.tcp.read(buf))
+        match &mut self.wire {
+            Wire::Plain(tcp) => Either::Left(fair(tcp.read(buf))),
+            Wire::Encrypted(tls) => Either::Right(Box::pin(fair(tls.read(buf)))),
+        }
     }
 
     /// Waits until there is something to receive; other tasks and the driver have had a turn by then.
@@ -61,7 +100,10 @@ impl Stream {
     /// # Errors
     /// The kernel's.
     pub async fn readable(&self) -> io::Result<()> {
-        ready::readable(&self.tcp).await
+        match &self.wire {
+            Wire::Plain(tcp) => ready::readable(tcp).await,
+            Wire::Encrypted(_) => panic!("TLS may hold bytes that no socket shows"),
+        }
     }
 
     /// Receives what has arrived, without the driver and without waiting.
@@ -82,11 +124,17 @@ impl Stream {
         self.now(recv(self.fd(), &mut scratch.0[..most], flags).map(|(_, received)| received))
     }
 
-    /// Looks for a byte, or the peer's close, on a connection that should be silent; takes nothing away.
+    /// Looks for a byte, or the peer's close, on a connection that should be silent; takes nothing away. Under TLS bytes
+    /// may always come (session tickets), and only the close is seen.
     ///
     /// # Errors
     /// The kernel's; ECONNRESET where the peer reset.
     pub fn peek(&self) -> io::Result<Now> {
+        if self.is_encrypted() {
+            let mut hung_up = [PollFd::from_borrowed_fd(self.fd(), PollFlags::RDHUP)];
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            return Ok(if poll(&mut hung_up, Some(&at_once))? > 0 { Now::Closed } else { Now::Nothing });
+        }
         let mut byte = [0u8; 1];
         let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
         self.now(recv(self.fd(), &mut byte, flags).map(|(_, received)| received))
@@ -102,7 +150,7 @@ impl Stream {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        fd(&self.tcp)
+        borrow(self, self.fd)
     }
 }
 
@@ -124,13 +172,14 @@ pub fn accepted(tcp: std::net::TcpStream) -> io::Result<TcpStream> {
 /// # Errors
 /// The kernel's; none is expected of a socket.
 pub fn reset_on_close(tcp: &TcpStream) -> io::Result<()> {
-    Ok(sockopt::set_socket_linger(fd(tcp), Some(Duration::ZERO))?)
+    Ok(sockopt::set_socket_linger(borrow(tcp, tcp.as_raw_fd()), Some(Duration::ZERO))?)
 }
 
-#[allow(unsafe_code, reason = "monoio's stream lends its descriptor only as a number")]
-fn fd(tcp: &TcpStream) -> BorrowedFd<'_> {
-    // SAFETY: `tcp` owns the descriptor and outlives the borrow, which is tied to it.
-    unsafe { BorrowedFd::borrow_raw(tcp.as_raw_fd()) }
+/// Borrows the descriptor `fd` that `owner` keeps open.
+#[allow(unsafe_code, reason = "monoio's streams lend their descriptors only as numbers")]
+fn borrow<T>(_owner: &T, fd: RawFd) -> BorrowedFd<'_> {
+    // SAFETY: both callers pass the descriptor of a socket that `_owner` owns; the borrow is tied to it.
+    unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
 /// Room that a discarding receive names and the kernel never writes to; one a core is enough.

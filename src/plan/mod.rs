@@ -12,6 +12,7 @@ pub mod raw;
 pub mod request;
 pub mod schedule;
 pub mod shard;
+pub mod tls;
 pub mod urlset;
 pub mod validate;
 
@@ -25,6 +26,7 @@ pub use origin::Origin;
 pub use raw::RawPlan;
 pub use schedule::{Arrivals, Schedule};
 pub use shard::{Shard, shards};
+pub use tls::Tls;
 pub use urlset::UrlSet;
 pub use validate::validate;
 
@@ -63,6 +65,8 @@ pub struct Plan {
     pub max_error_rate: Option<Share>,
     /// What ends the run early.
     pub abort_on: Vec<Rule>,
+    /// How https origins are spoken to.
+    pub tls: Tls,
     /// False closes every connection after its answer.
     pub keep_alive: bool,
     /// Start even when no connection can be opened.

@@ -1,4 +1,4 @@
-//! URL to origin and request target: `http://user:pw@host:8080/a?b` becomes an origin, credentials and `/a?b`.
+//! URL to origin and request target: `https://user:pw@host:8443/a?b` becomes an origin, credentials and `/a?b`.
 //!
 //! RFC 3986 and 9110 section 4.2; hosts go through IDNA and the WHATWG host parser of the `url` crate.
 
@@ -6,9 +6,42 @@ use std::borrow::Cow;
 
 use url::{Host, Url};
 
+/// Whether a connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Cleartext.
+    Http,
+    /// Under TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port of a URL that names none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Http, Self::Https].into_iter().find(|scheme| scheme.name().eq_ignore_ascii_case(text))
+    }
+}
+
 /// Where connections go: scheme, host and port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
+    /// Encrypted or not.
+    pub scheme: Scheme,
     /// A name in ASCII form or an address.
     pub host: Host<String>,
     /// 1 to 65535.
@@ -18,13 +51,17 @@ pub struct Origin {
 impl Origin {
     /// `host` or `host:port`, without the port where it is the scheme's own: the default `Host` header.
     pub fn authority(&self) -> String {
-        if self.port == 80 { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
+        if self.port == self.scheme.default_port() {
+            self.host.to_string()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}", self.authority())
+        write!(f, "{}://{}", self.scheme.name(), self.authority())
     }
 }
 
@@ -55,10 +92,8 @@ pub fn split(url: &str) -> Result<(&str, &str), String> {
         // Not quoted: before the :// of a query there may stand credentials.
         return Err("a URL without a scheme; write http://host/path".into());
     }
-    if !scheme.eq_ignore_ascii_case("http") {
-        let hint =
-            if scheme.eq_ignore_ascii_case("https") { "TLS is not built in yet; use http://" } else { "use http://" };
-        return Err(format!("unknown scheme \"{scheme}\"; {hint}"));
+    if Scheme::parse(scheme).is_none() {
+        return Err(format!("unknown scheme \"{scheme}\"; use http:// or https://"));
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Ok(url.split_at(scheme.len() + 3 + end))
@@ -69,7 +104,9 @@ pub fn split(url: &str) -> Result<(&str, &str), String> {
 /// # Errors
 /// What is wrong and the remedy: no host, a bad port, a host that no name can be.
 pub fn parse_site(site: &str) -> Result<Site, String> {
-    let authority = site.split_once("://").map_or(site, |(_, authority)| authority);
+    let (scheme, authority) = site.split_once("://").unwrap_or(("http", site));
+    let scheme =
+        Scheme::parse(scheme).ok_or_else(|| format!("unknown scheme \"{scheme}\"; use http:// or https://"))?;
     let (userinfo, host_port) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
     let port_text = host_port.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
     if host_port.is_empty() || host_port.starts_with(':') {
@@ -92,7 +129,9 @@ pub fn parse_site(site: &str) -> Result<Site, String> {
     }
     let url = Url::parse(&format!("http://{host_port}/")).map_err(|error| bad(&error.to_string()))?;
     let host = url.host().map(|host| host.to_owned()).ok_or("the URL has no host; write http://host/path")?;
-    let origin = Origin { host, port: url.port().unwrap_or(80) };
+    // Parsed as http://, where a port of 80 counts as none.
+    let port = port_text.and_then(|port| port.parse().ok()).unwrap_or_else(|| scheme.default_port());
+    let origin = Origin { scheme, host, port };
     Ok(Site { origin, userinfo: userinfo.map(percent_decode).filter(|user| !user.is_empty()) })
 }
 
@@ -211,6 +250,10 @@ mod tests {
             ("http://example.com", "example.com", "/"),
             ("HTTP://Example.com:80/a?b=c#frag", "example.com", "/a?b=c"),
             ("http://example.com:8080?q", "example.com:8080", "/?q"),
+            ("https://example.com/", "example.com", "/"),
+            ("HTTPS://example.com:443/", "example.com", "/"),
+            ("https://example.com:80/", "example.com:80", "/"),
+            ("http://example.com:443/", "example.com:443", "/"),
             ("http://127.0.0.1:1/x/../y", "127.0.0.1:1", "/x/../y"),
             ("http://[::1]:8080/", "[::1]:8080", "/"),
             ("http://bücher.example/ü", "xn--bcher-kva.example", "/%C3%BC"),

@@ -51,6 +51,42 @@ pub struct RawHeader {
     pub secret: bool,
 }
 
+/// A file of certificates or keys, read already.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PemFile {
+    /// Its path, by which its errors call it.
+    pub name: String,
+    /// May be a secret.
+    pub content: Vec<u8>,
+}
+
+impl fmt::Debug for PemFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PemFile").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What was said of TLS.
+#[derive(Clone, Debug, Default)]
+pub struct RawTls {
+    /// `--insecure`.
+    pub insecure: bool,
+    /// `--cacert`.
+    pub cacert: Option<PemFile>,
+    /// `--cert`.
+    pub cert: Option<PemFile>,
+    /// `--key`; a secret.
+    pub key: Option<PemFile>,
+    /// `--sni`.
+    pub sni: Option<String>,
+    /// `--alpn`.
+    pub alpn: Option<String>,
+    /// `--tls-min`.
+    pub least_version: Option<super::tls::TlsVersion>,
+    /// `--tls-session-reuse`.
+    pub session_reuse: Option<bool>,
+}
+
 /// The options of one load run, unchecked; files are read already, or handed over to be, so that the rest is pure.
 #[derive(Clone, Debug, Default)]
 pub struct RawPlan {
@@ -102,6 +138,8 @@ pub struct RawPlan {
     pub max_error_rate: Option<String>,
     /// `--abort-on`, in order.
     pub abort_on: Vec<String>,
+    /// All that is said of TLS.
+    pub tls: RawTls,
     /// `--keep-alive`.
     pub keep_alive: Option<bool>,
     /// `--start-anyway`.

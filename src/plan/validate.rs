@@ -9,7 +9,7 @@ use super::request::{Common, is_token, parse_header};
 use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, part};
 use super::urlset::{Builder, unreadable};
-use super::{End, Load, Part, Plan, Rule, Timeouts, UrlSet};
+use super::{End, Load, Part, Plan, Rule, Timeouts, Tls, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
 
 /// One request a nanosecond: starts are no finer than the clock.
@@ -56,6 +56,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         timeouts: timeouts(raw)?,
         max_error_rate: max_error_rate(raw)?,
         abort_on: raw.abort_on.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
+        tls: Tls::new(&raw.tls)?,
         keep_alive: raw.keep_alive.unwrap_or(true),
         start_anyway: raw.start_anyway,
         driver: raw.driver,

@@ -19,13 +19,15 @@ pub enum Latency {
     SubmitLag,
     /// First byte − sent of ok and http_error.
     FirstByte,
-    /// Opening a connection; of those opened.
+    /// Opening a TCP connection; of those opened.
     Connect,
+    /// The TLS handshake over it; of those that had one.
+    Tls,
 }
 
 impl Latency {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Response,
         Self::ResponseOk,
         Self::Service,
@@ -34,6 +36,7 @@ impl Latency {
         Self::SubmitLag,
         Self::FirstByte,
         Self::Connect,
+        Self::Tls,
     ];
 
     /// The name in reports; a contract.
@@ -47,6 +50,7 @@ impl Latency {
             Self::SubmitLag => "submit_lag",
             Self::FirstByte => "first_byte",
             Self::Connect => "connect",
+            Self::Tls => "tls",
         }
     }
 }

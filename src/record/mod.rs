@@ -40,6 +40,26 @@ pub struct ShardRecord {
     pub lost: Option<String>,
 }
 
+/// What was found out of an origin before the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Empty where the name has none.
+    pub addresses: Vec<std::net::SocketAddr>,
+    /// Of an https origin that could be reached.
+    pub tls: Option<TlsSession>,
+}
+
+/// What a TLS handshake agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSession {
+    /// As rustls spells it: `TLSv1_3`.
+    pub version: String,
+    /// The cipher suite's name in IANA's registry, as rustls spells it.
+    pub cipher: String,
+    /// The protocol that the server chose, where it chose one.
+    pub alpn: Option<String>,
+}
+
 /// A finished run, merged.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
@@ -65,8 +85,8 @@ pub struct RunRecord {
     pub driver: &'static str,
     /// Why io_uring was refused, where epoll stood in for it.
     pub io_uring_refused: Option<String>,
-    /// Addresses that the origins resolved to, by origin; empty where the name has none.
-    pub addresses: Vec<Vec<std::net::SocketAddr>>,
+    /// What was found out of each origin before the run.
+    pub origins: Vec<Reached>,
     /// What was likely to go wrong, found before the run.
     pub findings: Vec<Finding>,
 }

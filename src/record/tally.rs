@@ -28,6 +28,8 @@ pub struct Counts {
     pub connections_opened: u64,
     /// Those of them opened before T0.
     pub connections_opened_before_t0: u64,
+    /// Those of them whose TLS handshake resumed an earlier session.
+    pub tls_resumed: u64,
 }
 
 /// Requests before T0; counted nowhere else.
@@ -64,6 +66,8 @@ pub struct Tally {
     pub counts: Counts,
     /// By kind, in the order of [`Failure::ALL`]; sums to `counts.failed`.
     pub failures: [u64; Failure::ALL.len()],
+    /// Why the first of each kind failed, where more is known than the kind; in the order of [`Failure::ALL`].
+    pub reasons: [Option<Box<str>>; Failure::ALL.len()],
     /// Answers by status code, 0 to 999; sums to `ok + http_error`.
     pub status: Vec<u64>,
     /// Bytes on the wire.
@@ -81,6 +85,7 @@ impl Default for Tally {
         Self {
             counts: Counts::default(),
             failures: [0; Failure::ALL.len()],
+            reasons: Default::default(),
             status: vec![0; 1000],
             traffic: Traffic::default(),
             warmup: Warmup::default(),
@@ -122,6 +127,9 @@ impl Tally {
         self.counts.add(&other.counts);
         for (sum, &part) in self.failures.iter_mut().zip(&other.failures) {
             *sum += part;
+        }
+        for (first, other) in self.reasons.iter_mut().zip(&other.reasons) {
+            *first = first.take().or_else(|| other.clone());
         }
         for (sum, &part) in self.status.iter_mut().zip(&other.status) {
             *sum += part;
@@ -212,5 +220,6 @@ impl Counts {
         self.redials += other.redials;
         self.connections_opened += other.connections_opened;
         self.connections_opened_before_t0 += other.connections_opened_before_t0;
+        self.tls_resumed += other.tls_resumed;
     }
 }

@@ -5,7 +5,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::plan::alias::AliasTable;
 use crate::plan::request::{HeaderEdit, is_secret_header};
-use crate::plan::{Load, Plan};
+use crate::plan::tls::Trust;
+use crate::plan::{Load, Plan, Tls};
 use crate::units::{Nanos, Share};
 
 /// URLs that are repeated by name; the digest covers the rest.
@@ -36,6 +37,7 @@ pub(super) struct PlanEcho<'a> {
     /// A part of 1.
     max_error_rate: Option<f64>,
     abort_on: Vec<String>,
+    tls: TlsEcho<'a>,
     keep_alive: bool,
     start_anyway: bool,
     /// As asked for; the environment has the one that was used.
@@ -69,6 +71,20 @@ struct LoadEcho {
     /// Requests a second in total.
     rate: Option<f64>,
     arrivals: Option<&'static str>,
+}
+
+/// Of https origins.
+#[derive(Serialize)]
+struct TlsEcho<'a> {
+    /// `system`, `cacert` or `insecure`.
+    trust: &'static str,
+    /// Certificates of `--cacert`.
+    trusted: usize,
+    client_certificate: bool,
+    server_name: Option<String>,
+    alpn: &'a [String],
+    least_version: &'static str,
+    session_reuse: bool,
 }
 
 #[derive(Serialize)]
@@ -123,6 +139,7 @@ impl<'a> PlanEcho<'a> {
             },
             max_error_rate: plan.max_error_rate.map(Share::as_f64),
             abort_on: plan.abort_on.iter().map(ToString::to_string).collect(),
+            tls: tls(&plan.tls),
             keep_alive: plan.keep_alive,
             start_anyway: plan.start_anyway,
             driver: plan.driver.name(),
@@ -138,6 +155,22 @@ impl<'a> PlanEcho<'a> {
         echo.shard.index = 0;
         (echo.connections, echo.requests, echo.cores) = (echo.shard.connections, echo.shard.requests, &[]);
         echo
+    }
+}
+
+fn tls(tls: &Tls) -> TlsEcho<'_> {
+    let trusted = match &tls.trust {
+        Trust::Only(certificates) => certificates.len(),
+        Trust::System | Trust::Anyone => 0,
+    };
+    TlsEcho {
+        trust: tls.trust.name(),
+        trusted,
+        client_certificate: tls.identity.is_some(),
+        server_name: tls.name.as_ref().map(|name| name.to_str().into_owned()),
+        alpn: &tls.alpn,
+        least_version: tls.least_version.name(),
+        session_reuse: tls.session_reuse,
     }
 }
 
@@ -178,7 +211,18 @@ pub(super) fn config_digest(plan: &Plan) -> String {
     digest.update(Sha256::digest(&echo));
     digest.update(Sha256::digest(plan.body.as_deref().unwrap_or_default()));
     digest.update(urls_digest(plan));
+    certificates(&plan.tls).for_each(|certificate| digest.update(Sha256::digest(certificate)));
     hex(&digest.finalize())
+}
+
+/// Whom we trust and what we show.
+fn certificates(tls: &Tls) -> impl Iterator<Item = &[u8]> {
+    let trusted = match &tls.trust {
+        Trust::Only(certificates) => certificates.as_slice(),
+        Trust::System | Trust::Anyone => &[],
+    };
+    let shown = tls.identity.iter().flat_map(|identity| &identity.chain);
+    trusted.iter().chain(shown).map(|certificate| certificate.as_ref())
 }
 
 /// A line each, as `METHOD URL`; neither holds a space or a line end. After it, what the line has for itself; after all

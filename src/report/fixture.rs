@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::plan::shard::{Cpu, Machine};
 use crate::plan::{Plan, RawPlan, shards, validate};
 use crate::record::timeline::{IntervalId, Timeline};
-use crate::record::{Environment, Failure, Interval, Latency, Outcome, RunRecord, ShardRecord, Stamps, Tally, merge};
+use crate::record::{
+    Environment, Failure, Interval, Latency, Outcome, Reached, RunRecord, ShardRecord, Stamps, Tally, merge,
+};
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// All flags of a current kernel.
@@ -167,7 +169,10 @@ impl Run {
             },
             driver: "io_uring",
             io_uring_refused: None,
-            addresses: vec![vec!["10.0.0.2:8080".parse().expect("an address")]; self.plan.urls.origins().len()],
+            origins: vec![
+                Reached { addresses: vec!["10.0.0.2:8080".parse().expect("an address")], tls: None };
+                self.plan.urls.origins().len()
+            ],
             findings: Vec::new(),
         };
         (self.plan, record)

@@ -43,11 +43,12 @@ struct Report<'a> {
     config_digest: &'a str,
     run: Run,
     environment: Environment<'a>,
-    origins: Vec<Origin>,
+    origins: Vec<Origin<'a>>,
     started_at: String,
     window_s: f64,
     counts: Counts,
     failures: BTreeMap<&'static str, u64>,
+    failure_reasons: BTreeMap<&'static str, &'a str>,
     status: BTreeMap<String, u64>,
     warmup: Warmup,
     rate_per_s: RatePerS,
@@ -94,9 +95,17 @@ struct Environment<'a> {
 }
 
 #[derive(Serialize)]
-struct Origin {
+struct Origin<'a> {
     origin: String,
     addresses: Vec<String>,
+    tls: Option<TlsSession<'a>>,
+}
+
+#[derive(Serialize)]
+struct TlsSession<'a> {
+    version: &'a str,
+    cipher: &'a str,
+    alpn: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -111,6 +120,7 @@ struct Counts {
     redials: u64,
     connections_opened: u64,
     connections_opened_before_t0: u64,
+    tls_resumed: u64,
 }
 
 #[derive(Serialize)]
@@ -230,6 +240,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         window_s: summary.window_s,
         counts: Counts::new(total),
         failures: failures(total),
+        failure_reasons: failure_reasons(total),
         status: summary.status.iter().map(|(status, n)| (format!("{status:03}"), *n)).collect(),
         warmup: Warmup { requests: total.warmup.requests, failed: total.warmup.failed },
         rate_per_s: RatePerS::new(&summary.rates),
@@ -273,17 +284,27 @@ fn environment<'a>(summary: &'a Summary<'a>) -> Environment<'a> {
     }
 }
 
-fn origins(summary: &Summary<'_>) -> Vec<Origin> {
-    let origins = summary.plan.urls.origins().iter().zip(&summary.record.addresses).take(ORIGINS_LISTED);
-    let named = origins.map(|(origin, addresses)| Origin {
+fn origins<'a>(summary: &'a Summary<'_>) -> Vec<Origin<'a>> {
+    let origins = summary.plan.urls.origins().iter().zip(&summary.record.origins).take(ORIGINS_LISTED);
+    let named = origins.map(|(origin, reached)| Origin {
         origin: origin.to_string(),
-        addresses: addresses.iter().map(ToString::to_string).collect(),
+        addresses: reached.addresses.iter().map(ToString::to_string).collect(),
+        tls: reached.tls.as_ref().map(|session| TlsSession {
+            version: &session.version,
+            cipher: &session.cipher,
+            alpn: session.alpn.as_deref(),
+        }),
     });
     named.collect()
 }
 
 fn failures(tally: &Tally) -> BTreeMap<&'static str, u64> {
     Failure::ALL.into_iter().map(Failure::name).zip(tally.failures).collect()
+}
+
+fn failure_reasons(tally: &Tally) -> BTreeMap<&'static str, &str> {
+    let known = Failure::ALL.into_iter().zip(&tally.reasons);
+    known.filter_map(|(kind, reason)| Some((kind.name(), reason.as_deref()?))).collect()
 }
 
 /// HdrHistogram's V2 format, deflated, in base64: what its other implementations and plotters read.
@@ -307,6 +328,7 @@ impl Counts {
             redials: counts.redials,
             connections_opened: counts.connections_opened,
             connections_opened_before_t0: counts.connections_opened_before_t0,
+            tls_resumed: counts.tls_resumed,
         }
     }
 }

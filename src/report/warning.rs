@@ -247,7 +247,11 @@ fn failures(summary: &Summary<'_>) -> Option<Warning> {
     let mut kinds: Vec<_> = Failure::ALL.into_iter().zip(total.failures).filter(|&(_, n)| n > 0).collect();
     kinds.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
     let remedy = remedy(kinds.first()?.0);
-    let named: Vec<_> = kinds.iter().map(|(kind, n)| format!("{} {n}", kind.name())).collect();
+    let named = kinds.iter().map(|&(kind, n)| match &total.reasons[kind as usize] {
+        Some(reason) => format!("{} {n} (the first: {})", kind.name(), escape(reason)),
+        None => format!("{} {n}", kind.name()),
+    });
+    let named: Vec<_> = named.collect();
     let (failed, intended) = (total.counts.failed, total.counts.intended);
     Some(Code::Failures.because(format!(
         "{failed} of {intended} requests failed ({}): {}. {remedy}.",
@@ -441,7 +445,11 @@ fn shared_machine(plan: &Plan, record: &RunRecord) -> Option<Warning> {
              benchmark of a server.",
         ));
     }
-    let loopback = record.addresses.iter().flatten().any(|address| address.ip().to_canonical().is_loopback());
+    let loopback = record
+        .origins
+        .iter()
+        .flat_map(|origin| &origin.addresses)
+        .any(|address| address.ip().to_canonical().is_loopback());
     loopback.then(|| {
         Code::Loopback.because(
             "the target is on this machine (loopback): client and server compete for its cores. Keep them apart (--cores, \

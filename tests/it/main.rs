@@ -20,5 +20,6 @@ mod secrets;
 mod support;
 mod target;
 mod tidy;
+mod tls;
 mod urlset;
 mod verdict;

@@ -1,4 +1,4 @@
-//! A server that others wrote: nginx's own counts must be ours, to the request.
+//! A server that others wrote: nginx's own counts must be ours, to the request, in cleartext and under TLS.
 
 use std::fs;
 use std::net::TcpStream;
@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::tls::Authority;
 use crate::support::{Report, dead_port, measure};
 
-/// nginx on a free port with its files in a folder of its own; stopped when dropped.
+/// nginx on free ports with its files in a folder of its own; stopped when dropped.
 struct Nginx {
     child: Child,
     port: u16,
+    /// TLS, to be had with a certificate of the authority.
+    tls_port: u16,
+    authority: Authority,
     folder: tempfile::TempDir,
 }
 
@@ -31,12 +35,17 @@ impl Nginx {
         // A worker that is not root must reach the file.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(path, mode).expect("our own folder");
-        fs::write(path.join("nginx.conf"), config(path, port)).expect("a file");
+        let (authority, tls_port) = (Authority::new(), dead_port());
+        let identity = authority.issue(&["localhost"]);
+        fs::write(path.join("server.pem"), identity.certificate).expect("a file");
+        fs::write(path.join("server.key"), identity.key).expect("a file");
+        fs::copy(authority.file(), path.join("ca.pem")).expect("a file");
+        fs::write(path.join("nginx.conf"), config(path, port, tls_port)).expect("a file");
         let mut command = Command::new("nginx");
         command.arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut nginx = Self { child: command.spawn().expect("nginx is installed"), port, folder };
+        let mut nginx = Self { child: command.spawn().expect("nginx is installed"), port, tls_port, authority, folder };
         for _ in 0..2_000 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Some(nginx);
@@ -51,6 +60,15 @@ impl Nginx {
 
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What it takes to be let in by the TLS side: a URL, whom to trust, who we are.
+    fn encrypted(&self, path: &str) -> Vec<String> {
+        let client = self.authority.issue(&["client.example"]);
+        let cert = self.authority.write("client.pem", &client.certificate);
+        let key = self.authority.write("client.key", &client.key);
+        let url = format!("https://localhost:{}{path}", self.tls_port);
+        [url.as_str(), "--cacert", &self.authority.file(), "--cert", &cert, "--key", &key].map(str::to_owned).to_vec()
     }
 
     /// Lines of the access log once nginx has ended, which writes what it buffered.
@@ -75,7 +93,7 @@ impl Drop for Nginx {
     }
 }
 
-fn config(folder: &Path, port: u16) -> String {
+fn config(folder: &Path, port: u16, tls_port: u16) -> String {
     let folder = folder.display();
     format!(
         "daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n\
@@ -88,6 +106,10 @@ fn config(folder: &Path, port: u16) -> String {
            uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
            server {{\n\
              listen 127.0.0.1:{port} backlog=1024;\n\
+             listen 127.0.0.1:{tls_port} ssl;\n\
+             ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;\n\
+             ssl_client_certificate {folder}/ca.pem; ssl_verify_client on; ssl_session_cache shared:tls:1m;\n\
+             ssl_protocols TLSv1.2 TLSv1.3;\n\
              location / {{ return 200 'hello world\\n'; }}\n\
              location /few {{ keepalive_requests 5; return 200 'few'; }}\n\
              location /missing {{ return 404; }}\n\
@@ -157,4 +179,35 @@ fn head_and_post_are_understood_by_nginx() {
     let log = nginx.logged();
     let of = |start: &str| log.iter().filter(|line| line.starts_with(start)).count();
     assert_eq!((of("200 HEAD /large.bin"), of("200 POST /")), (20, 20));
+}
+
+#[test]
+fn tls_with_certificates_on_both_sides_counts_what_nginx_counts() {
+    let nginx = Nginx::start();
+    let report = measure(&[&["-n", "500", "-c", "8"].map(str::to_owned), nginx.encrypted("/").as_slice()].concat());
+    report.assert_ok(500);
+    assert_eq!(report.at("origins.0.tls.version"), "TLSv1_3");
+    let log = nginx.logged();
+    assert_eq!(log.iter().filter(|line| line.starts_with("200 GET /")).count(), 500);
+}
+
+#[test]
+fn large_files_and_ended_connections_are_the_same_under_tls() {
+    let nginx = Nginx::start();
+    let report =
+        measure(&[&["-n", "40", "-c", "4"].map(str::to_owned), nginx.encrypted("/large.bin").as_slice()].concat());
+    report.assert_ok(40);
+    assert!(report.number("bytes.in") > 40 << 20);
+    let report = measure(&[&["-n", "200", "-c", "4"].map(str::to_owned), nginx.encrypted("/few").as_slice()].concat());
+    report.assert_ok(200);
+    let counts = report.at("counts");
+    assert!(report.count("connections_opened") >= 40 && report.number("counts.tls_resumed") > 10, "{counts}");
+}
+
+#[test]
+fn a_client_that_shows_no_certificate_gets_nginx_s_refusal() {
+    let nginx = Nginx::start();
+    let args: Vec<_> = nginx.encrypted("/").into_iter().take(3).chain(["-n", "5"].map(str::to_owned)).collect();
+    let report = measure(&args);
+    assert_eq!((report.count("http_error"), report.number("status.400")), (5, 5));
 }

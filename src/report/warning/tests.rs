@@ -119,7 +119,7 @@ fn a_target_on_the_same_machine_is_told() {
     "#]],
     );
     let (plan, mut record) = fixture::closed();
-    record.addresses = vec![vec!["[::ffff:127.0.0.1]:80".parse().expect("an address")]];
+    record.origins[0].addresses = vec!["[::ffff:127.0.0.1]:80".parse().expect("an address")];
     assert_eq!(record.shards[0].ring_flags, FLAGS);
     check(
         &(plan, record),

@@ -3,6 +3,7 @@
 pub(crate) mod program;
 pub(crate) mod report;
 pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod turn;
 
 pub(crate) use program::{Program, TargetProgram, bench, on_driver, ringload};

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt;
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 /// A small whole answer.
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -39,11 +40,17 @@ pub(crate) struct Request {
 
 /// The server's end of one connection.
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Wire,
     shared: Arc<Shared>,
     buffer: Vec<u8>,
     /// Which one, from 0.
     pub(crate) number: u64,
+}
+
+/// What the bytes of a connection go through.
+enum Wire {
+    Plain(TcpStream),
+    Encrypted(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Server {
@@ -56,7 +63,20 @@ impl Server {
         Self::try_on(addr, script).expect("a free port")
     }
 
+    /// Runs `script` under TLS.
+    pub(crate) fn encrypted(config: Arc<ServerConfig>, script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
+        Self::begin("127.0.0.1:0", Some(config), script).expect("a free port")
+    }
+
     pub(crate) fn try_on(addr: &str, script: impl Fn(&mut Peer) + Send + Sync + 'static) -> io::Result<Self> {
+        Self::begin(addr, None, script)
+    }
+
+    fn begin(
+        addr: &str,
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(addr)?;
         let addr = listener.local_addr()?;
         let shared = Arc::<Shared>::default();
@@ -68,6 +88,7 @@ impl Server {
                 }
                 let number = of_thread.accepted.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.set_nodelay(true);
+                let stream = Wire::new(stream, tls.as_ref());
                 let mut peer = Peer { stream, shared: Arc::clone(&of_thread), buffer: Vec::new(), number };
                 let script = Arc::clone(&script);
                 thread::spawn(move || script(&mut peer));
@@ -176,6 +197,11 @@ impl Peer {
         self.stream.write_all(bytes).is_ok()
     }
 
+    /// Sends past TLS, if there is any.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> bool {
+        self.stream.tcp().write_all(bytes).is_ok()
+    }
+
     /// Sends one byte at a time, `pause` apart.
     pub(crate) fn trickle(&mut self, bytes: &[u8], pause: Duration) -> bool {
         bytes.chunks(1).all(|byte| {
@@ -186,13 +212,30 @@ impl Peer {
 
     /// Ends the connection with FIN, having read what had come.
     pub(crate) fn close(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        if let Wire::Encrypted(tls) = &mut self.stream {
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+        self.hang_up();
+    }
+
+    /// Ends the connection with FIN; under TLS without the farewell that its rules ask for.
+    pub(crate) fn hang_up(&mut self) {
+        let _ = self.stream.tcp().shutdown(Shutdown::Write);
         self.stall();
+    }
+
+    /// How the handshake went; `None` before it and without TLS.
+    pub(crate) fn handshake(&self) -> Option<HandshakeKind> {
+        match &self.stream {
+            Wire::Plain(_) => None,
+            Wire::Encrypted(tls) => tls.conn.handshake_kind(),
+        }
     }
 
     /// Ends the connection with RST, once the script returns.
     pub(crate) fn reset(&self) {
-        let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        let _ = sockopt::set_socket_linger(self.stream.tcp(), Some(Duration::ZERO));
     }
 
     /// Reads and says nothing until the peer closes.
@@ -211,5 +254,45 @@ impl Peer {
         let count = self.stream.read(&mut buffer).ok().filter(|&count| count > 0)?;
         self.buffer.extend_from_slice(&buffer[..count]);
         Some(())
+    }
+}
+
+impl Wire {
+    fn new(tcp: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Self {
+        let Some(config) = tls else { return Self::Plain(tcp) };
+        let session = ServerConnection::new(Arc::clone(config)).expect("a server's configuration");
+        Self::Encrypted(Box::new(StreamOwned::new(session, tcp)))
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Encrypted(tls) => &tls.sock,
+        }
+    }
+}
+
+impl io::Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(buffer),
+            Self::Encrypted(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl io::Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            Self::Encrypted(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.flush(),
+            Self::Encrypted(tls) => tls.flush(),
+        }
     }
 }
