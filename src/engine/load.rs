@@ -22,6 +22,9 @@ pub(super) const SMALL_BODY_BYTES: usize = 16 * 1024;
 /// Unsent requests are recorded in at most this many groups.
 const UNSENT_GROUPS: u64 = 1 << 20;
 
+/// So much of a reason is kept: a server may have had a say in it, such as by the names of its certificate.
+const REASON_CHARS_MAX: usize = 300;
+
 /// Takes finished seconds, gives back an empty one.
 pub type TurnPage = Box<dyn Fn(Box<Interval>) -> Box<Interval>>;
 
@@ -324,7 +327,7 @@ impl Sink for Load {
 
     fn explain(&self, failure: Failure, reason: &dyn Display) {
         let reasons = &mut self.state.borrow_mut().tally.reasons;
-        reasons[failure as usize].get_or_insert_with(|| reason.to_string().into());
+        reasons[failure as usize].get_or_insert_with(|| reason.to_string().chars().take(REASON_CHARS_MAX).collect());
     }
 
     fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {

@@ -226,8 +226,14 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         let count = result.map_err(|error| write_failed(&error, false))?;
         self.stamps.submitted = Some(clock::now());
         self.moved.sent += count as u64;
+        let mut cut_short = false;
         if count < self.request.len() || self.ticket.large_body {
-            self.send_rest(connection, count).await?;
+            let sent = self.send_rest(connection, count).await;
+            // A server may answer and close before it has taken in the whole body (RFC 9112 section 9.6).
+            cut_short = sent.is_err() && matches!(connection.stream.peek(), Ok(Now::Bytes(_)));
+            if !cut_short {
+                sent?;
+            }
         }
         connection.decoder.start(self.ticket.head_request);
         while self.answer.status == 0 {
@@ -244,11 +250,13 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             self.feed(connection, &buffer[..count]).await?;
             connection.buffer = buffer;
         }
-        match () {
-            () if self.answer.complete => Ok(()),
-            () if connection.stream.is_encrypted() => self.read_body(connection).await,
-            () => self.receive_body(connection).await,
+        if !self.answer.complete && connection.stream.is_encrypted() {
+            self.read_body(connection).await?;
+        } else if !self.answer.complete {
+            self.receive_body(connection).await?;
         }
+        self.answer.keep_alive &= !cut_short;
+        Ok(())
     }
 
     /// Sends what the first write left over, and a body that is too large to go out with the head.

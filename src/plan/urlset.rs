@@ -230,7 +230,7 @@ impl<'a> Builder<'a> {
         let lines = self.set.entries.len();
         if !self.weights.is_empty() {
             self.weights.resize(lines, 1);
-            self.set.weights = Some(AliasTable::new(&self.weights));
+            self.set.weights = Some(AliasTable::new(std::mem::take(&mut self.weights)));
         }
         if !self.set.body_ends.is_empty() {
             self.set.body_of.resize(lines, NO_BODY);

@@ -47,6 +47,21 @@ pub(crate) fn a_full_backlog_fails_as_connect_timeout() {
 }
 
 #[test]
+pub(crate) fn an_answer_that_comes_before_the_body_was_taken_in_is_an_answer() {
+    let server = Server::start(|peer| {
+        // Closing with unread bytes resets the connection, behind the answer.
+        peer.sleep(Duration::from_millis(100));
+        peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n");
+        peer.sleep(Duration::from_millis(100));
+    });
+    let (_folder, path) = file(vec![b'x'; 32 << 20]);
+    let body = format!("@{path}");
+    let report = measure(&[&server.url("/"), "-b", &body, "-n", "3", "-c", "1", "-t", "1"]);
+    assert_eq!((report.count("http_error"), report.count("redials")), (3, 0));
+    assert_eq!(report.number("status.413"), 3);
+}
+
+#[test]
 pub(crate) fn a_reset_while_a_body_is_being_sent_fails_as_write() {
     let server = Server::start(|peer| {
         peer.sleep(Duration::from_millis(200));
