@@ -87,7 +87,8 @@ fn run(raw: &RawPlan) -> (u64, u64) {
     let control = Arc::new(Control::default());
     let record = engine::run(&plan, &shards, &machine, cleared, &control, &mut |_| {}).expect("a run");
     let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
-    assert_eq!(record.total.counts.ok, record.total.counts.intended, "every request was answered");
+    // Not of those intended: a busy machine may leave the last of an open load unsent.
+    assert_eq!(record.total.counts.ok, record.total.counts.sent, "every request was answered");
     (allocations, record.total.counts.sent)
 }
 
