@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Instant;
 
 use rustls::pki_types::ServerName;
 
@@ -102,7 +103,12 @@ fn probe(list: &mut [Destination], client: &Client, plan: &Plan) {
     let limit = plan.timeouts.connect.to_std();
     let mut encrypted: Vec<_> =
         list.iter_mut().filter(|destination| destination.name.is_some()).take(PROBES_MAX).collect();
+    let until = Instant::now() + limit;
     for some in encrypted.chunks_mut(PROBES_AT_ONCE) {
+        // Servers that hang must not hold up the run for each of them.
+        if Instant::now() >= until {
+            return;
+        }
         thread::scope(|scope| {
             for destination in some {
                 scope.spawn(|| {

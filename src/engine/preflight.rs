@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use super::destination::Destinations;
 use super::{StartError, machine};
 use crate::net::runtime::{Decision, Driver, Refused};
+use crate::plan::origin::Scheme;
 use crate::plan::shard::{Machine, Quota};
 use crate::plan::{Load, Plan};
 use crate::record::{Finding, FindingKind};
@@ -25,6 +26,8 @@ const PROCESS_BYTES: u64 = 7 << 20;
 const CORE_BYTES: u64 = 4 << 20;
 /// A connection and its slot, in user space; a body that is copied into its request comes on top.
 const CONNECTION_BYTES: u64 = 2_560;
+/// What TLS adds to it: buffers of monoio-rustls and rustls; 27 KiB a connection were measured in all.
+const TLS_BYTES: u64 = 25_600;
 /// The kernel's side of one end of a connection, with little in its buffers.
 const SOCKET_BYTES: u64 = 5_888;
 /// The embedded target's side of a connection, in user space.
@@ -153,7 +156,9 @@ fn memory_needed(plan: &Plan) -> u64 {
     let bodies = plan.urls.bodies().chain(plan.body.as_deref()).map(|body| body.len() as u64);
     let body = bodies.filter(|&bytes| bytes <= COPIED_BODY_BYTES).max().unwrap_or(0);
     let target = if plan.embedded_target { TARGET_CONNECTION_BYTES } else { 0 };
-    let connection = CONNECTION_BYTES + body + target + ends(plan) * SOCKET_BYTES;
+    let encrypted = plan.urls.origins().iter().any(|origin| origin.scheme == Scheme::Https);
+    let tls = if encrypted { TLS_BYTES } else { 0 };
+    let connection = CONNECTION_BYTES + tls + body + target + ends(plan) * SOCKET_BYTES;
     PROCESS_BYTES + plan.cores.len() as u64 * CORE_BYTES + u64::from(plan.connections) * connection
 }
 

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monoio::net::TcpStream;
 use monoio_rustls::{ClientTlsStream, TlsConnector, TlsError};
@@ -141,13 +141,24 @@ impl Client {
         let failed = |error: io::Error| io_reason(&error);
         let mut session = ClientConnection::new(Arc::clone(&self.config), name).map_err(|error| reason(&error))?;
         let mut tcp = StdTcpStream::connect_timeout(&addr, limit).map_err(failed)?;
-        tcp.set_read_timeout(Some(limit)).and_then(|()| tcp.set_write_timeout(Some(limit))).map_err(failed)?;
+        let until = Instant::now() + limit;
         while session.is_handshaking() {
-            session.complete_io(&mut tcp).map_err(failed)?;
+            // Of the whole handshake: a server that sends a byte now and then must not hold up the run.
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!("no handshake within {limit:?}"));
+            }
+            tcp.set_read_timeout(Some(left)).and_then(|()| tcp.set_write_timeout(Some(left))).map_err(failed)?;
+            if session.wants_write() {
+                session.write_tls(&mut tcp).map_err(failed)?;
+            } else if session.read_tls(&mut tcp).map_err(failed)? == 0 {
+                return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+            }
+            session.process_new_packets().map_err(|error| reason(&error))?;
         }
+        // What was to be learnt is known; a server that takes no farewell changes nothing.
         session.send_close_notify();
-        // What was to be learnt is known; a server that has gone meanwhile changes nothing.
-        let _ = session.complete_io(&mut tcp);
+        while session.wants_write() && session.write_tls(&mut tcp).is_ok() {}
         let suite = session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
         Ok(TlsSession {
             version: session.protocol_version().map(|version| format!("{version:?}")).unwrap_or_default(),
@@ -207,7 +218,7 @@ fn reason(error: &rustls::Error) -> String {
             Bad::NotValidForName => "the certificate is not for this name; --sni NAME asks for another".to_owned(),
             Bad::NotValidForNameContext { expected, presented } => format!(
                 "the certificate is for {}, not for {}; --sni NAME asks for another name",
-                presented.join(", "),
+                presented.join(", ").escape_debug(),
                 expected.to_str()
             ),
             bad => format!("the certificate is not acceptable: {bad:?}"),
