@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::control::Pulse;
 use super::destination::Destination;
+use super::dialler::Dialler;
 use super::pacer::{self, Idle};
 use super::pool::Pool;
 use super::watch::Watch;
@@ -41,7 +42,8 @@ impl<W: Source + Sink> Core<W> {
         work: W,
     ) -> Self {
         let slots = shard.connections as usize;
-        let pool = Pool::new(destinations, tls, plan.timeouts.connect, shard.connections, shard.index as usize);
+        let dialler = Dialler::new(destinations, tls, plan.timeouts.connect, shard.index as usize);
+        let pool = Pool::new(dialler, shard.connections);
         Self {
             plan,
             work,

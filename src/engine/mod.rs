@@ -6,6 +6,7 @@
 pub mod control;
 mod core;
 mod destination;
+mod dialler;
 pub mod load;
 pub mod machine;
 mod pacer;

@@ -5,20 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
-
-use super::destination::Destination;
-use super::watch::{Expired, Watch};
-use super::work::{Dial, Handshake};
+use super::dialler::{Dialler, Refused};
+use super::watch::Watch;
+use super::work::Dial;
 use crate::clock;
 use crate::net::stream::{Now, Stream};
-use crate::net::tls::Client;
 use crate::record::Failure;
 use crate::units::Nanos;
 use crate::wire::decode::{Decoder, Familiar};
@@ -61,22 +54,10 @@ pub(crate) enum GiveBack {
     Close,
 }
 
-/// Why there is no lease.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    /// The connection cannot be had.
-    Failed(Failure, String),
-    /// The caller's own limit passed first.
-    Expired,
-}
-
 /// One core's connections to all origins.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    destinations: Arc<Vec<Destination>>,
-    /// For https origins; `None` where there are none.
-    tls: Option<Client>,
-    connect_timeout: Nanos,
+    dialler: Dialler,
     /// Most connections open at once.
     capacity: u32,
     buffer_bytes: usize,
@@ -95,8 +76,6 @@ struct Origin {
     /// Most recently used last.
     #[allow(clippy::vec_box, reason = "leases move the box between slots, not 200 bytes of connection")]
     idle: Vec<Box<Connection>>,
-    /// Which address is next.
-    turn: usize,
     /// Length of the current rest; zero while connecting works.
     rest: Nanos,
     rest_until: Nanos,
@@ -118,19 +97,10 @@ impl Origin {
 }
 
 impl Pool {
-    pub(crate) fn new(
-        destinations: Arc<Vec<Destination>>,
-        tls: Option<Client>,
-        connect_timeout: Nanos,
-        capacity: u32,
-        turn: usize,
-    ) -> Self {
-        let origin = || Origin { turn, ..Origin::default() };
-        let origins = RefCell::new(destinations.iter().map(|_| origin()).collect());
+    pub(crate) fn new(dialler: Dialler, capacity: u32) -> Self {
+        let origins = RefCell::new((0..dialler.origins()).map(|_| Origin::default()).collect());
         Self {
-            destinations,
-            tls,
-            connect_timeout,
+            dialler,
             capacity,
             // Measured: with many connections a small head buffer saves memory and some CPU, with few a larger one
             // takes a typical answer whole.
@@ -175,7 +145,7 @@ impl Pool {
         }
         self.open.set(self.open.get() + 1);
         let started = clock::now();
-        let result = self.connect(origin, started, watch, limit).await;
+        let result = self.dialler.dial(origin, started, watch, limit).await;
         let ended = clock::now();
         let state = &mut self.origins.borrow_mut()[origin as usize];
         state.probed = false;
@@ -198,7 +168,7 @@ impl Pool {
     /// other origins to serve, a rest is no time to wait but a failure.
     async fn turn_to_dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<(), Refused> {
         let asked = clock::now();
-        if self.destinations[origin as usize].addresses.is_empty() {
+        if !self.dialler.has_address(origin) {
             // Waiting changes nothing; a moment keeps a closed load of such names from spinning.
             watch.sleep(Nanos(asked.0 + MOMENT.0).min(limit)).await;
             return Err(Refused::Failed(Failure::Resolve, "the name has no address".to_owned()));
@@ -269,54 +239,6 @@ impl Pool {
         drop(connection);
     }
 
-    /// Tries each address of the origin once, in rotation, within one connect timeout.
-    async fn connect(
-        &self,
-        origin: u32,
-        started: Nanos,
-        watch: &Watch,
-        limit: Nanos,
-    ) -> Result<(Stream, Dial), Refused> {
-        let destination = &self.destinations[origin as usize];
-        let addresses = &destination.addresses;
-        let timeout = Nanos(started.0 + self.connect_timeout.0);
-        let mut last = Refused::Failed(Failure::Resolve, "the name has no address".to_owned());
-        for _ in addresses {
-            let addr = {
-                let state = &mut self.origins.borrow_mut()[origin as usize];
-                state.turn += 1;
-                addresses[(state.turn - 1) % addresses.len()]
-            };
-            match watch.until(timeout.min(limit), pin!(self.open(addr, destination.name.as_ref()))).await {
-                Ok(Ok(opened)) => return Ok(opened),
-                Ok(Err((failure, reason))) => last = Refused::Failed(failure, format!("{addr}: {reason}")),
-                Err(Expired) if clock::now() >= timeout => {
-                    let text = format!("{addr}: no connection within {}", self.connect_timeout);
-                    return Err(Refused::Failed(Failure::ConnectTimeout, text));
-                }
-                Err(Expired) => return Err(Refused::Expired),
-            }
-        }
-        Err(last)
-    }
-
-    /// Opens one connection, encrypted where there is a name to verify.
-    async fn open(
-        &self,
-        addr: SocketAddr,
-        name: Option<&ServerName<'static>>,
-    ) -> Result<(Stream, Dial), (Failure, String)> {
-        let started = clock::now();
-        let stream = Stream::connect(addr).await.map_err(|error| (Failure::Connect, reason(&error)))?;
-        let connected = clock::now();
-        let mut dial = Dial { opened: connected, connect: Nanos(connected.0 - started.0), tls: None };
-        let (Some(client), Some(name)) = (&self.tls, name) else { return Ok((stream, dial)) };
-        let (stream, resumed) = stream.encrypt(client, name.clone()).await.map_err(|reason| (Failure::Tls, reason))?;
-        dial.opened = clock::now();
-        dial.tls = Some(Handshake { took: Nanos(dial.opened.0 - connected.0), resumed });
-        Ok((stream, dial))
-    }
-
     /// Closes the idle connection that was used least recently.
     fn evict(&self) {
         while let Some((origin, used)) = self.order.borrow_mut().pop_front() {
@@ -358,76 +280,4 @@ pub(crate) enum Leased {
     Ready(Lease),
     /// The pooled one turned out dead before anything was sent.
     Dead,
-}
-
-/// An error of connecting in the words of the field.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "refused".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "no local port is free (EADDRNOTAVAIL)".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::super::control::NEVER;
-    use super::*;
-    use crate::net::runtime::{self, Decision};
-    use crate::plan::DriverChoice;
-
-    /// A pool of one origin with these addresses, after dialling it so many times; the results in order.
-    fn dial(addresses: &[SocketAddr], times: usize) -> Vec<Result<(), String>> {
-        let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
-        let mut runtime = runtime::build(decision.driver, 256).expect("a runtime");
-        let destination = Destination { addresses: addresses.to_vec(), ..Destination::default() };
-        let pool = Pool::new(Arc::new(vec![destination]), None, Nanos::from_secs(5), 8, 0);
-        let watch = Watch::default();
-        runtime.block_on(async {
-            let mut results = Vec::new();
-            for _ in 0..times {
-                results.push(match pool.dial(0, &watch, NEVER).await {
-                    Ok(lease) => {
-                        pool.give_back(lease, GiveBack::Close, clock::now());
-                        Ok(())
-                    }
-                    Err(Refused::Failed(failure, text)) => Err(format!("{}: {text}", failure.name())),
-                    Err(Refused::Expired) => Err("expired".to_owned()),
-                });
-            }
-            results
-        })
-    }
-
-    fn listen(addr: &str) -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind(addr).expect("a free port");
-        listener.set_nonblocking(true).expect("a listener can be polled");
-        let addr = listener.local_addr().expect("its address");
-        (listener, addr)
-    }
-
-    fn accepted(listener: &TcpListener) -> usize {
-        std::iter::from_fn(|| listener.accept().ok()).count()
-    }
-
-    #[test]
-    fn every_address_of_a_name_is_used_in_turn() {
-        let (first, first_addr) = listen("127.0.0.1:0");
-        let (second, second_addr) = listen("127.0.0.2:0");
-        assert_eq!(dial(&[first_addr, second_addr], 6), vec![Ok(()); 6]);
-        assert_eq!((accepted(&first), accepted(&second)), (3, 3));
-    }
-
-    #[test]
-    fn a_dead_address_of_a_name_is_passed_over() {
-        let (alive, alive_addr) = listen("127.0.0.1:0");
-        let (dead, dead_addr) = listen("127.0.0.2:0");
-        drop(dead);
-        assert_eq!(dial(&[dead_addr, alive_addr], 4), vec![Ok(()); 4]);
-        assert_eq!(accepted(&alive), 4);
-        let refused = dial(&[dead_addr], 1);
-        assert!(refused[0].as_ref().is_err_and(|error| error.starts_with("connect: ") && error.ends_with("refused")));
-    }
 }

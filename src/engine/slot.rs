@@ -10,7 +10,8 @@ use monoio::buf::IoBuf as _;
 
 use super::control::NEVER;
 use super::core::Core;
-use super::pool::{Connection, GiveBack, Lease, Leased, Refused};
+use super::dialler::Refused;
+use super::pool::{Connection, GiveBack, Lease, Leased};
 use super::watch::{Expired, Watch};
 use super::work::{Body, Moved, Next, Sink, Source, Ticket};
 use crate::clock;

@@ -1,0 +1,179 @@
+//! Opens one connection to an origin: its addresses in rotation, TCP, and TLS over it.
+//!
+//! Knows nothing of who asks, of rests after failures or of what becomes of the connection.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+
+use super::destination::Destination;
+use super::watch::{Expired, Watch};
+use super::work::{Dial, Handshake};
+use crate::clock;
+use crate::net::stream::Stream;
+use crate::net::tls::Client;
+use crate::record::Failure;
+use crate::units::Nanos;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It cannot be had.
+    Failed(Failure, String),
+    /// The caller's own limit passed first.
+    Expired,
+}
+
+/// One core's way to all origins.
+#[derive(Debug)]
+pub(crate) struct Dialler {
+    destinations: Arc<Vec<Destination>>,
+    /// For https origins; `None` where there are none.
+    tls: Option<Client>,
+    /// For one connection, whatever it goes through.
+    timeout: Nanos,
+    /// Which address of each origin is next.
+    turns: Vec<Cell<usize>>,
+}
+
+impl Dialler {
+    /// `turn`: the address to begin with, another one for each core.
+    pub(crate) fn new(destinations: Arc<Vec<Destination>>, tls: Option<Client>, timeout: Nanos, turn: usize) -> Self {
+        let turns = destinations.iter().map(|_| Cell::new(turn)).collect();
+        Self { destinations, tls, timeout, turns }
+    }
+
+    /// How many origins there are.
+    pub(crate) fn origins(&self) -> usize {
+        self.destinations.len()
+    }
+
+    /// Whether the origin's name has been found to have one.
+    pub(crate) fn has_address(&self, origin: u32) -> bool {
+        !self.destinations[origin as usize].addresses.is_empty()
+    }
+
+    /// Tries each address of the origin once, in rotation, within one connect timeout that began at `started`.
+    pub(crate) async fn dial(
+        &self,
+        origin: u32,
+        started: Nanos,
+        watch: &Watch,
+        limit: Nanos,
+    ) -> Result<(Stream, Dial), Refused> {
+        let destination = &self.destinations[origin as usize];
+        let addresses = &destination.addresses;
+        let timeout = Nanos(started.0 + self.timeout.0);
+        let mut last = Refused::Failed(Failure::Resolve, "the name has no address".to_owned());
+        for _ in addresses {
+            let turn = &self.turns[origin as usize];
+            let addr = addresses[turn.get() % addresses.len()];
+            turn.set(turn.get() + 1);
+            match watch.until(timeout.min(limit), pin!(self.open(addr, destination.name.as_ref()))).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err((failure, reason))) => last = Refused::Failed(failure, format!("{addr}: {reason}")),
+                Err(Expired) if clock::now() >= timeout => {
+                    let text = format!("{addr}: no connection within {}", self.timeout);
+                    return Err(Refused::Failed(Failure::ConnectTimeout, text));
+                }
+                Err(Expired) => return Err(Refused::Expired),
+            }
+        }
+        Err(last)
+    }
+
+    /// Opens one connection, encrypted where there is a name to verify.
+    async fn open(
+        &self,
+        addr: SocketAddr,
+        name: Option<&ServerName<'static>>,
+    ) -> Result<(Stream, Dial), (Failure, String)> {
+        let started = clock::now();
+        let stream = Stream::connect(addr).await.map_err(|error| (Failure::Connect, reason(&error)))?;
+        let connected = clock::now();
+        let mut dial = Dial { opened: connected, connect: Nanos(connected.0 - started.0), tls: None };
+        let (Some(client), Some(name)) = (&self.tls, name) else { return Ok((stream, dial)) };
+        let (stream, resumed) = stream.encrypt(client, name.clone()).await.map_err(|reason| (Failure::Tls, reason))?;
+        dial.opened = clock::now();
+        dial.tls = Some(Handshake { took: Nanos(dial.opened.0 - connected.0), resumed });
+        Ok((stream, dial))
+    }
+}
+
+/// An error of connecting in the words of the field.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "refused".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no local port is free (EADDRNOTAVAIL)".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::control::NEVER;
+    use super::super::pool::{GiveBack, Pool};
+    use super::*;
+    use crate::net::runtime::{self, Decision};
+    use crate::plan::DriverChoice;
+
+    /// A pool of one origin with these addresses, after dialling it so many times; the results in order.
+    fn dial(addresses: &[SocketAddr], times: usize) -> Vec<Result<(), String>> {
+        let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
+        let mut runtime = runtime::build(decision.driver, 256).expect("a runtime");
+        let destination = Destination { addresses: addresses.to_vec(), ..Destination::default() };
+        let dialler = Dialler::new(Arc::new(vec![destination]), None, Nanos::from_secs(5), 0);
+        let pool = Pool::new(dialler, 8);
+        let watch = Watch::default();
+        runtime.block_on(async {
+            let mut results = Vec::new();
+            for _ in 0..times {
+                results.push(match pool.dial(0, &watch, NEVER).await {
+                    Ok(lease) => {
+                        pool.give_back(lease, GiveBack::Close, clock::now());
+                        Ok(())
+                    }
+                    Err(Refused::Failed(failure, text)) => Err(format!("{}: {text}", failure.name())),
+                    Err(Refused::Expired) => Err("expired".to_owned()),
+                });
+            }
+            results
+        })
+    }
+
+    fn listen(addr: &str) -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind(addr).expect("a free port");
+        listener.set_nonblocking(true).expect("a listener can be polled");
+        let addr = listener.local_addr().expect("its address");
+        (listener, addr)
+    }
+
+    fn accepted(listener: &TcpListener) -> usize {
+        std::iter::from_fn(|| listener.accept().ok()).count()
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_used_in_turn() {
+        let (first, first_addr) = listen("127.0.0.1:0");
+        let (second, second_addr) = listen("127.0.0.2:0");
+        assert_eq!(dial(&[first_addr, second_addr], 6), vec![Ok(()); 6]);
+        assert_eq!((accepted(&first), accepted(&second)), (3, 3));
+    }
+
+    #[test]
+    fn a_dead_address_of_a_name_is_passed_over() {
+        let (alive, alive_addr) = listen("127.0.0.1:0");
+        let (dead, dead_addr) = listen("127.0.0.2:0");
+        drop(dead);
+        assert_eq!(dial(&[dead_addr, alive_addr], 4), vec![Ok(()); 4]);
+        assert_eq!(accepted(&alive), 4);
+        let refused = dial(&[dead_addr], 1);
+        assert!(refused[0].as_ref().is_err_and(|error| error.starts_with("connect: ") && error.ends_with("refused")));
+    }
+}
