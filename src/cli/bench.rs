@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
 use super::driver::DriverArg;
+use super::http::HttpArgs;
 use super::mask;
 use super::plan_file::PlanArgs;
 use super::tls::TlsArgs;
@@ -27,6 +28,8 @@ pub struct Args {
     load: LoadArgs,
     #[command(flatten)]
     request: RequestArgs,
+    #[command(flatten)]
+    http: HttpArgs,
     #[command(flatten)]
     tls: TlsArgs,
     #[command(flatten)]
@@ -214,7 +217,7 @@ impl Args {
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
     pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, tls, limits, output, plan: _ } = self;
+        let Self { urls, load, request, http, tls, limits, output, plan: _ } = self;
         let outputs = output.check()?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -244,6 +247,7 @@ impl Args {
             deadline: limits.deadline,
             max_error_rate: limits.max_error_rate,
             abort_on: limits.abort_on,
+            http: http.gather(),
             tls: tls.gather()?,
             keep_alive: request.keep_alive,
             start_anyway: load.start_anyway,

@@ -5,6 +5,7 @@ mod driver;
 mod embedded;
 pub mod exit;
 pub mod help;
+mod http;
 mod mask;
 pub mod pages;
 mod plan_file;

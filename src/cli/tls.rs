@@ -29,7 +29,7 @@ pub(super) struct TlsArgs {
     /// The server name to ask for and to verify [default: the URL's host]
     #[arg(long, value_name = "NAME")]
     sni: Option<String>,
-    /// Protocols to offer, with commas between [default: http/1.1]
+    /// Protocols to offer, with commas between [default: by --http]
     #[arg(long, value_name = "LIST")]
     alpn: Option<String>,
     /// The lowest version of TLS to accept [default: 1.2]

@@ -41,9 +41,9 @@ impl<W: Source + Sink> Core<W> {
         tls: Option<Client>,
         work: W,
     ) -> Self {
-        let slots = shard.connections as usize;
-        let dialler = Dialler::new(destinations, tls, plan.timeouts.connect, shard.index as usize);
-        let pool = Pool::new(dialler, shard.connections);
+        let slots = shard.slots as usize;
+        let dialler = Dialler::new(destinations, tls, plan.http.version, plan.timeouts.connect, shard.index as usize);
+        let pool = Pool::new(dialler, shard.connections, plan.http.streams);
         Self {
             plan,
             work,

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -14,8 +15,10 @@ use super::destination::Destination;
 use super::watch::{Expired, Watch};
 use super::work::{Dial, Handshake};
 use crate::clock;
+use crate::net::h2::{self, Running, Session};
 use crate::net::stream::Stream;
 use crate::net::tls::Client;
+use crate::plan::http::{H2, HttpVersion};
 use crate::record::Failure;
 use crate::units::Nanos;
 
@@ -28,23 +31,46 @@ pub(crate) enum Refused {
     Expired,
 }
 
+/// A connection that has just been opened.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// HTTP/1.1: one request after the other.
+    Stream(Stream),
+    /// HTTP/2.
+    Session(Session),
+}
+
 /// One core's way to all origins.
 #[derive(Debug)]
 pub(crate) struct Dialler {
     destinations: Arc<Vec<Destination>>,
     /// For https origins; `None` where there are none.
     tls: Option<Client>,
+    http: HttpVersion,
     /// For one connection, whatever it goes through.
     timeout: Nanos,
     /// Which address of each origin is next.
     turns: Vec<Cell<usize>>,
+    /// The tasks of HTTP/2 connections.
+    running: Rc<Running>,
 }
 
 impl Dialler {
     /// `turn`: the address to begin with, another one for each core.
-    pub(crate) fn new(destinations: Arc<Vec<Destination>>, tls: Option<Client>, timeout: Nanos, turn: usize) -> Self {
+    pub(crate) fn new(
+        destinations: Arc<Vec<Destination>>,
+        tls: Option<Client>,
+        http: HttpVersion,
+        timeout: Nanos,
+        turn: usize,
+    ) -> Self {
         let turns = destinations.iter().map(|_| Cell::new(turn)).collect();
-        Self { destinations, tls, timeout, turns }
+        Self { destinations, tls, http, timeout, turns, running: Rc::default() }
+    }
+
+    /// The tasks of the connections that were opened, as far as they have any.
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
     }
 
     /// How many origins there are.
@@ -64,7 +90,7 @@ impl Dialler {
         started: Nanos,
         watch: &Watch,
         limit: Nanos,
-    ) -> Result<(Stream, Dial), Refused> {
+    ) -> Result<(Opened, Dial), Refused> {
         let destination = &self.destinations[origin as usize];
         let addresses = &destination.addresses;
         let timeout = Nanos(started.0 + self.timeout.0);
@@ -86,8 +112,38 @@ impl Dialler {
         Err(last)
     }
 
-    /// Opens one connection, encrypted where there is a name to verify.
+    /// Opens one connection, ready for requests.
     async fn open(
+        &self,
+        addr: SocketAddr,
+        name: Option<&ServerName<'static>>,
+    ) -> Result<(Opened, Dial), (Failure, String)> {
+        let (stream, mut dial) = self.connect(addr, name).await?;
+        let opened = self.speak(stream).await?;
+        if matches!(opened, Opened::Session(_)) {
+            dial.opened = clock::now();
+        }
+        Ok((opened, dial))
+    }
+
+    /// Begins HTTP/2 where that was agreed on, or is known beforehand.
+    async fn speak(&self, stream: Stream) -> Result<Opened, (Failure, String)> {
+        let agreed = stream.protocol();
+        match self.http {
+            HttpVersion::Http2 if stream.is_encrypted() && agreed.as_deref() != Some(H2.as_bytes()) => {
+                let problem = "the server does not agree to HTTP/2 (ALPN); --http auto takes what it has";
+                return Err((Failure::Tls, problem.to_owned()));
+            }
+            HttpVersion::Http2 => {}
+            _ if agreed.as_deref() == Some(H2.as_bytes()) => {}
+            _ => return Ok(Opened::Stream(stream)),
+        }
+        let session = Session::open(stream, Rc::clone(&self.running)).await;
+        session.map(Opened::Session).map_err(|broken| no_session(&broken))
+    }
+
+    /// Opens one connection, encrypted where there is a name to verify.
+    async fn connect(
         &self,
         addr: SocketAddr,
         name: Option<&ServerName<'static>>,
@@ -101,6 +157,20 @@ impl Dialler {
         dial.opened = clock::now();
         dial.tls = Some(Handshake { took: Nanos(dial.opened.0 - connected.0), resumed });
         Ok((stream, dial))
+    }
+}
+
+/// Why HTTP/2 did not come about on a connection.
+fn no_session(broken: &h2::Broken) -> (Failure, String) {
+    match broken {
+        h2::Broken::Closed | h2::Broken::Died => {
+            (Failure::ClosedEarly, "the server closed the connection instead of speaking HTTP/2".to_owned())
+        }
+        h2::Broken::Tls(reason) => (Failure::Tls, reason.clone()),
+        h2::Broken::Refused(reason)
+        | h2::Broken::GoneAway(reason)
+        | h2::Broken::Reset(reason)
+        | h2::Broken::Malformed(reason) => (Failure::Protocol, format!("no HTTP/2: {reason}")),
     }
 }
 
@@ -128,13 +198,13 @@ mod tests {
         let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
         let mut runtime = runtime::build(decision.driver, 256).expect("a runtime");
         let destination = Destination { addresses: addresses.to_vec(), ..Destination::default() };
-        let dialler = Dialler::new(Arc::new(vec![destination]), None, Nanos::from_secs(5), 0);
-        let pool = Pool::new(dialler, 8);
+        let dialler = Dialler::new(Arc::new(vec![destination]), None, HttpVersion::Http1, Nanos::from_secs(5), 0);
+        let pool = Pool::new(dialler, 8, 1);
         let watch = Watch::default();
         runtime.block_on(async {
             let mut results = Vec::new();
             for _ in 0..times {
-                results.push(match pool.dial(0, &watch, NEVER).await {
+                results.push(match pool.dial(0, false, &watch, NEVER).await {
                     Ok(lease) => {
                         pool.give_back(lease, GiveBack::Close, clock::now());
                         Ok(())

@@ -1,20 +1,26 @@
 //! The core's connections: leased by value, given back or closed, opened again with care.
 //!
-//! A lease owns its connection, so one whose answer never came cannot return to the pool by accident: dropping closes.
-//! Knows origins by index and nothing of requests.
+//! A lease owns its connection, so one whose answer never came cannot return to the pool by accident: dropping closes. An
+//! HTTP/2 connection is shared by as many leases as it has streams. Knows origins by index and nothing of requests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::dialler::{Dialler, Refused};
-use super::watch::Watch;
+use self::room::Room;
+use self::streams::{Shared, Streams};
+use super::control::NEVER;
+use super::dialler::{Dialler, Opened, Refused};
+use super::watch::{Expired, Watch};
 use super::work::Dial;
 use crate::clock;
 use crate::net::stream::{Now, Stream};
 use crate::record::Failure;
 use crate::units::Nanos;
 use crate::wire::decode::{Decoder, Familiar};
+
+mod room;
+mod streams;
 
 /// A connection idle for longer is looked at before it is used: the peer may have closed it, or have spoken unasked.
 const LOOK_AFTER: Nanos = Nanos::from_millis(5);
@@ -42,9 +48,20 @@ pub(crate) struct Connection {
 /// The right to make one request on a connection.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) connection: Box<Connection>,
+    pub(crate) way: Way,
     /// How it was opened, where that was for this lease; `None` for one from the pool.
     pub(crate) dialled: Option<Dial>,
+    /// Since when it has been there, where it had to be waited for.
+    pub(crate) since: Option<Nanos>,
+}
+
+/// What a request goes through.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// A connection of HTTP/1.1, its own for the time of the request.
+    Own(Box<Connection>),
+    /// A stream of an HTTP/2 connection.
+    Stream(Rc<Shared>),
 }
 
 /// What becomes of a leased connection.
@@ -68,6 +85,10 @@ pub(crate) struct Pool {
     origins: RefCell<Vec<Origin>>,
     /// Idle connections by last use, oldest first, where there are several origins; entries of leased ones are stale.
     order: RefCell<VecDeque<(u32, u64)>>,
+    /// Most streams lent of one HTTP/2 connection.
+    streams: u32,
+    /// Who waits for a connection while all are taken.
+    room: Room,
 }
 
 /// What the core remembers of an origin.
@@ -76,6 +97,8 @@ struct Origin {
     /// Most recently used last.
     #[allow(clippy::vec_box, reason = "leases move the box between slots, not 200 bytes of connection")]
     idle: Vec<Box<Connection>>,
+    /// HTTP/2 connections that may have a stream to lend.
+    streams: Streams,
     /// Length of the current rest; zero while connecting works.
     rest: Nanos,
     rest_until: Nanos,
@@ -97,7 +120,8 @@ impl Origin {
 }
 
 impl Pool {
-    pub(crate) fn new(dialler: Dialler, capacity: u32) -> Self {
+    /// At most `capacity` connections, and of each at most `streams` at a time where it is HTTP/2.
+    pub(crate) fn new(dialler: Dialler, capacity: u32, streams: u32) -> Self {
         let origins = RefCell::new((0..dialler.origins()).map(|_| Origin::default()).collect());
         Self {
             dialler,
@@ -110,17 +134,27 @@ impl Pool {
             uses: Cell::new(0),
             origins,
             order: RefCell::default(),
+            streams,
+            room: Room::default(),
         }
     }
 
-    /// The connection to `origin` that was used last, if one is idle.
+    /// Most connections open at once.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// The connection to `origin` that was used last, if one is idle; else a stream of one that has one to lend.
     pub(crate) fn idle(&self, origin: u32, now: Nanos) -> Option<Result<Leased, Refused>> {
-        let connection = self.origins.borrow_mut()[origin as usize].idle.pop()?;
+        let pooled = |way| Leased::Ready(Lease { way, dialled: None, since: None });
+        let Some(connection) = self.origins.borrow_mut()[origin as usize].idle.pop() else {
+            return self.lend_stream(origin, Nanos::ZERO).map(|stream| Ok(pooled(Way::Stream(stream))));
+        };
         if now.0 - connection.idle_since.0 < LOOK_AFTER.0 {
-            return Some(Ok(Leased::Ready(Lease { connection, dialled: None })));
+            return Some(Ok(pooled(Way::Own(connection))));
         }
         Some(match connection.stream.peek() {
-            Ok(Now::Nothing) => Ok(Leased::Ready(Lease { connection, dialled: None })),
+            Ok(Now::Nothing) => Ok(pooled(Way::Own(connection))),
             Ok(Now::Bytes(_)) => {
                 self.close(connection);
                 Err(Refused::Failed(
@@ -135,14 +169,38 @@ impl Pool {
         })
     }
 
-    /// Opens a connection to `origin`; the least recently used idle one of another origin makes room.
+    fn lend_stream(&self, origin: u32, after: Nanos) -> Option<Rc<Shared>> {
+        let origins = &mut *self.origins.borrow_mut();
+        let (lent, closed) = origins[origin as usize].streams.lend(after, self.streams, self.uses.get());
+        self.uses.set(self.uses.get() + 1);
+        self.open.set(self.open.get() - closed);
+        lent
+    }
+
+    /// Opens a connection to `origin`; the least recently used idle one of another origin makes room. While all are taken
+    /// (those of HTTP/2 by others' streams, or of HTTP/1.1 where HTTP/2 was hoped for), one of them is waited for; `fresh`:
+    /// not one that is open already.
     ///
     /// No storms: where the last attempt failed, the origin rests first, and then one caller tries for all that wait.
-    pub(crate) async fn dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
-        self.turn_to_dial(origin, watch, limit).await?;
-        if self.open.get() >= self.capacity {
-            self.evict();
+    pub(crate) async fn dial(&self, origin: u32, fresh: bool, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
+        let asked = clock::now();
+        let after = if fresh { asked } else { Nanos::ZERO };
+        self.turn_to_dial(origin, asked, watch, limit).await?;
+        while self.open.get() >= self.capacity && !self.evict() {
+            let handed = self.room.wait(origin, after, watch, limit).await.map_err(|Expired| Refused::Expired)?;
+            let now = clock::now();
+            if let Some(way) = handed {
+                return Ok(Lease { way, dialled: None, since: Some(now) });
+            }
+            if let Some(stream) = self.lend_stream(origin, after) {
+                return Ok(Lease { way: Way::Stream(stream), dialled: None, since: Some(now) });
+            }
+            self.turn_to_dial(origin, asked, watch, limit).await?;
         }
+        self.open_new(origin, watch, limit).await
+    }
+
+    async fn open_new(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
         self.open.set(self.open.get() + 1);
         let started = clock::now();
         let result = self.dialler.dial(origin, started, watch, limit).await;
@@ -150,15 +208,23 @@ impl Pool {
         let state = &mut self.origins.borrow_mut()[origin as usize];
         state.probed = false;
         match result {
-            Ok((stream, dial)) => {
+            Ok((opened, dial)) => {
                 (state.rest, state.rest_until) = (Nanos::ZERO, Nanos::ZERO);
-                Ok(Lease { connection: Box::new(self.connection(stream, origin, ended)), dialled: Some(dial) })
+                let way = match opened {
+                    Opened::Stream(stream) => Way::Own(Box::new(self.connection(stream, origin, ended))),
+                    Opened::Session(session) => Way::Stream(state.streams.add(session, origin, ended, self.streams)),
+                };
+                if matches!(way, Way::Stream(_)) {
+                    self.room.call_all(origin);
+                }
+                Ok(Lease { way, dialled: Some(dial), since: None })
             }
             Err(refused) => {
                 self.open.set(self.open.get() - 1);
                 if let Refused::Failed(failure, _) = refused {
                     state.fail(failure, started, ended);
                 }
+                self.room.call_all(origin);
                 Err(refused)
             }
         }
@@ -166,8 +232,7 @@ impl Pool {
 
     /// Waits while the origin rests, and while another caller finds out for all whether it has come back; where there are
     /// other origins to serve, a rest is no time to wait but a failure.
-    async fn turn_to_dial(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<(), Refused> {
-        let asked = clock::now();
+    async fn turn_to_dial(&self, origin: u32, asked: Nanos, watch: &Watch, limit: Nanos) -> Result<(), Refused> {
         if !self.dialler.has_address(origin) {
             // Waiting changes nothing; a moment keeps a closed load of such names from spinning.
             watch.sleep(Nanos(asked.0 + MOMENT.0).min(limit)).await;
@@ -214,9 +279,22 @@ impl Pool {
 
     /// Ends a lease.
     pub(crate) fn give_back(&self, lease: Lease, how: GiveBack, now: Nanos) {
-        let mut connection = lease.connection;
+        let mut connection = match lease.way {
+            Way::Own(connection) => connection,
+            Way::Stream(shared) => return self.give_stream_back(shared, how),
+        };
         if how == GiveBack::Close {
             return self.close(connection);
+        }
+        if !self.room.is_empty() {
+            let origin = connection.origin;
+            match self.room.hand_over(origin, NEVER, Way::Own(connection)) {
+                Ok(()) => return,
+                Err(Way::Own(unwanted)) => connection = unwanted,
+                Err(Way::Stream(_)) => unreachable!("what comes back is what was offered"),
+            }
+            // It is idle in a moment, and its room for the taking.
+            self.room.call_one();
         }
         let mut origins = self.origins.borrow_mut();
         connection.idle_since = now;
@@ -228,28 +306,65 @@ impl Pool {
         origins[connection.origin as usize].idle.push(connection);
     }
 
-    /// Closes every idle connection.
-    pub(crate) fn close_idle(&self) {
-        let idle: Vec<_> = self.origins.borrow_mut().iter_mut().flat_map(|origin| origin.idle.drain(..)).collect();
-        idle.into_iter().for_each(|connection| self.close(connection));
+    fn give_stream_back(&self, shared: Rc<Shared>, how: GiveBack) {
+        let origin = shared.origin();
+        if how == GiveBack::Keep && !self.room.is_empty() && shared.can_pass_on(self.streams) {
+            let opened = shared.opened();
+            match self.room.hand_over(origin, opened, Way::Stream(shared)) {
+                Ok(()) => return,
+                Err(Way::Stream(unwanted)) => return self.take_stream_back(unwanted, how),
+                Err(Way::Own(_)) => unreachable!("what comes back is what was offered"),
+            }
+        }
+        self.take_stream_back(shared, how);
+    }
+
+    fn take_stream_back(&self, shared: Rc<Shared>, how: GiveBack) {
+        let streams = &mut self.origins.borrow_mut()[shared.origin() as usize].streams;
+        let (closed, is_idle) = streams.give_back(shared, how, self.streams);
+        self.open.set(self.open.get() - closed);
+        if closed > 0 || is_idle {
+            self.room.call_one();
+        }
+    }
+
+    /// Closes every idle connection, and waits until no task of one runs any more.
+    pub(crate) async fn close_idle(&self) {
+        for origin in &mut *self.origins.borrow_mut() {
+            let closed = origin.idle.drain(..).count() as u32 + origin.streams.close_all();
+            self.open.set(self.open.get() - closed);
+        }
+        self.dialler.running().ended().await;
     }
 
     fn close(&self, connection: Box<Connection>) {
         self.open.set(self.open.get() - 1);
         drop(connection);
+        self.room.call_one();
     }
 
-    /// Closes the idle connection that was used least recently.
-    fn evict(&self) {
+    /// Closes the connection that was used least recently among the idle ones; false where none is idle.
+    fn evict(&self) -> bool {
         while let Some((origin, used)) = self.order.borrow_mut().pop_front() {
             let mut origins = self.origins.borrow_mut();
             let idle = &mut origins[origin as usize].idle;
             if let Ok(position) = idle.binary_search_by_key(&used, |connection| connection.used) {
-                let connection = idle.remove(position);
-                drop(origins);
-                return self.close(connection);
+                drop(idle.remove(position));
+                self.open.set(self.open.get() - 1);
+                return true;
             }
         }
+        self.evict_session()
+    }
+
+    fn evict_session(&self) -> bool {
+        let origins = &mut *self.origins.borrow_mut();
+        let idle = |origin: &Origin| origin.streams.idle_since();
+        let least = (0..origins.len()).filter_map(|index| Some((idle(&origins[index])?, index))).min();
+        let Some((_, index)) = least else { return false };
+        origins[index].streams.evict();
+        self.open.set(self.open.get() - 1);
+        true
     }
 
     fn remember(&self, origin: u32, used: u64, origins: &[Origin]) {

@@ -11,7 +11,7 @@ use monoio::buf::IoBuf as _;
 use super::control::NEVER;
 use super::core::Core;
 use super::dialler::Refused;
-use super::pool::{Connection, GiveBack, Lease, Leased};
+use super::pool::{Connection, GiveBack, Lease, Leased, Way};
 use super::watch::{Expired, Watch};
 use super::work::{Body, Moved, Next, Sink, Source, Ticket};
 use crate::clock;
@@ -20,6 +20,8 @@ use crate::net::tls;
 use crate::record::{Failure, Outcome, Stamps};
 use crate::units::Nanos;
 use crate::wire::decode::Event;
+
+mod stream;
 
 /// From this much on, the rest of a body is thrown away inside the kernel instead of being copied out.
 const DISCARD_FROM: u64 = 16 * 1024;
@@ -40,6 +42,8 @@ pub(crate) struct Slot<'a, W> {
     moved: Moved,
     limits: Limits,
     answer: Answer,
+    /// What only requests over HTTP/2 need.
+    message: Option<Box<stream::Message>>,
 }
 
 /// When a request must have come to something.
@@ -59,7 +63,22 @@ enum Broken {
         failure: Failure,
         anything_sent: bool,
     },
+    /// The server did nothing about it, and says so; `gone`: it takes nothing more on this connection.
+    Untouched {
+        gone: bool,
+    },
     Failed(Failure),
+}
+
+/// Which attempt at a ticket it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    /// The second, as the first one's connection had come to its end: on one that is opened from now on, for the others may
+    /// be as old.
+    Fresh,
+    /// The second, as the server refused the first and nothing more.
+    Again,
 }
 
 /// How far an answer has come.
@@ -104,6 +123,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             moved: Moved::default(),
             limits: Limits { deadline: NEVER, request: NEVER, read: None },
             answer: Answer::default(),
+            message: None,
         }
     }
 
@@ -138,38 +158,47 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         self.limits = Limits { deadline, request: NEVER, read: timeouts.read };
     }
 
-    /// Makes one request, twice where the pooled connection was dead.
+    /// Makes one request, twice where the first attempt came to nothing that the server could have noticed.
     async fn serve(&mut self) {
-        let mut outcome = self.attempt(false).await;
-        if outcome.is_none() {
+        let mut concluded = self.attempt(Attempt::First).await;
+        if let Err(attempt) = concluded {
             self.core.work.redialled(&self.ticket);
-            outcome = self.attempt(true).await;
+            concluded = self.attempt(attempt).await;
         }
-        let outcome = outcome.expect("a fresh connection is never redialled");
+        let Ok(outcome) = concluded else { unreachable!("the second attempt is the last") };
         self.core.work.done(&self.ticket, outcome, &self.stamps, self.moved);
     }
 
-    /// One try; `None` where the connection came from the pool, was dead, and the ticket may be tried again.
-    async fn attempt(&mut self, fresh: bool) -> Option<Outcome> {
+    /// One try at the ticket.
+    ///
+    /// # Errors
+    /// Of the first: the other one, which may follow.
+    async fn attempt(&mut self, attempt: Attempt) -> Result<Outcome, Attempt> {
         if self.stamps.done >= self.limits.deadline {
-            return Some(Outcome::Failed(Failure::Deadline));
+            return Ok(Outcome::Failed(Failure::Deadline));
         }
         let (pool, origin) = (&self.core.pool, self.ticket.origin);
-        // A fresh one was asked for because the pooled one was dead: the others are left where they are.
-        let idle = if fresh { None } else { pool.idle(origin, self.stamps.done) };
+        let idle = if attempt == Attempt::Fresh { None } else { pool.idle(origin, self.stamps.done) };
         let leased = match idle {
-            Some(leased) => leased,
-            // In a box: it is rare, and as large as all the rest of the slot's future.
-            None => Box::pin(pool.dial(origin, self.watch, self.limits.deadline)).await.map(Leased::Ready),
+            Some(Ok(Leased::Dead)) if attempt == Attempt::First => return Err(Attempt::Fresh),
+            None | Some(Ok(Leased::Dead)) => {
+                // In a box: it is rare, and as large as all the rest of the slot's future.
+                let fresh = attempt == Attempt::Fresh;
+                Box::pin(pool.dial(origin, fresh, self.watch, self.limits.deadline)).await
+            }
+            Some(Ok(Leased::Ready(lease))) => Ok(lease),
+            Some(Err(refused)) => Err(refused),
         };
         let mut lease = match leased {
-            Ok(Leased::Ready(lease)) => lease,
-            Ok(Leased::Dead) => return None,
-            Err(refused) => return Some(self.refused(&refused)),
+            Ok(lease) => lease,
+            Err(refused) => return Ok(self.refused(&refused)),
         };
         self.start(&lease);
-        let result = self.exchange(&mut lease.connection).await;
-        self.conclude(lease, result)
+        let result = match &mut lease.way {
+            Way::Own(connection) => self.exchange(connection).await,
+            Way::Stream(shared) => Box::pin(self.converse(&shared.session)).await,
+        };
+        self.conclude(lease, result, attempt == Attempt::First)
     }
 
     fn refused(&mut self, refused: &Refused) -> Outcome {
@@ -189,6 +218,9 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             self.stamps.ready = self.stamps.ready.max(dial.opened);
             self.core.work.connected(&dial);
         }
+        if let Some(since) = lease.since {
+            self.stamps.ready = self.stamps.ready.max(since);
+        }
         if self.rendered != Some(self.ticket.line) {
             self.core.work.render(&self.ticket, &mut self.request);
             self.rendered = Some(self.ticket.line);
@@ -202,21 +234,25 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         self.answer = Answer { last_byte: sent, ..Answer::default() };
     }
 
-    /// Gives the connection back or closes it, and says what became of the ticket.
-    fn conclude(&mut self, lease: Lease, result: Result<(), Broken>) -> Option<Outcome> {
+    /// Gives the connection back or closes it, and says what became of the ticket; `first`: another attempt may follow.
+    fn conclude(&mut self, lease: Lease, result: Result<(), Broken>, first: bool) -> Result<Outcome, Attempt> {
         let pooled = lease.dialled.is_none();
-        let keep = result.is_ok() && self.answer.keep_alive && self.core.plan.keep_alive;
+        // A stream that failed says nothing about the others; an HTTP/2 connection that is of no use says so itself.
+        let usable = matches!(lease.way, Way::Stream(_)) || (result.is_ok() && self.answer.keep_alive);
+        let keep = usable && self.core.plan.keep_alive;
         self.stamps.done = if result.is_ok() { self.answer.last_byte } else { clock::now() };
         let how = if keep { GiveBack::Keep } else { GiveBack::Close };
         self.core.pool.give_back(lease, how, self.stamps.done);
-        let retry = |anything_sent: bool| pooled && (!anything_sent || self.ticket.idempotent);
-        Some(match result {
+        let retry = |anything_sent: bool| first && pooled && (!anything_sent || self.ticket.idempotent);
+        Ok(match result {
             // Time limits are swept once a millisecond: an answer may be whole and too late.
             Ok(()) => {
                 self.limits.broken_at(self.stamps.done).map_or(Outcome::Answered(self.answer.status), Outcome::Failed)
             }
             Err(Broken::Expired) => self.limits.passed_at(self.stamps.done, self.answer.last_byte),
-            Err(Broken::Dead { anything_sent, .. }) if retry(anything_sent) => return None,
+            Err(Broken::Dead { anything_sent, .. }) if retry(anything_sent) => return Err(Attempt::Fresh),
+            Err(Broken::Untouched { gone }) if first => return Err(if gone { Attempt::Fresh } else { Attempt::Again }),
+            Err(Broken::Untouched { .. }) => Outcome::Failed(Failure::StreamReset),
             Err(Broken::Dead { failure, .. } | Broken::Failed(failure)) => Outcome::Failed(failure),
         })
     }

@@ -98,7 +98,7 @@ async fn live<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse, events: &mpsc::Sender<
         let slots = 0..core.watches.len();
         core.run_tasks(pulse, slots.map(|id| async move |core: Rc<Core<W>>| Slot::new(&core, id).run().await)).await;
     }
-    core.pool.close_idle();
+    core.pool.close_idle().await;
 }
 
 /// Opens the core's connections, as its first requests will need them; an origin that refuses is not asked again.
@@ -109,23 +109,23 @@ async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, O
         refused: RefCell<HashSet<u32>>,
         error: RefCell<Option<(Failure, String)>>,
     }
-    let connections = core.watches.len();
+    let connections = u64::from(core.pool.capacity());
     let opening = Rc::new(Opening {
         next: Cell::new(0),
         opened: Cell::new(0),
         refused: RefCell::default(),
         error: RefCell::default(),
     });
-    let openers = (0..connections.min(OPENING_AT_ONCE)).map(|id| {
+    let openers = (0..OPENING_AT_ONCE.min(connections as usize)).map(|id| {
         let opening = Rc::clone(&opening);
         async move |core: Rc<Core<W>>| {
-            while opening.next.get() < core.watches.len() as u64 {
+            while opening.next.get() < connections {
                 let k = opening.next.replace(opening.next.get() + 1);
                 let origin = core.work.origin_of(k);
                 if opening.refused.borrow().contains(&origin) {
                     continue;
                 }
-                match core.pool.dial(origin, &core.watches[id], NEVER).await {
+                match core.pool.dial(origin, false, &core.watches[id], NEVER).await {
                     Ok(lease) => {
                         opening.opened.set(opening.opened.get() + 1);
                         core.work.connected(&lease.dialled.expect("it was dialled just now"));

@@ -8,8 +8,9 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use futures_util::future::Either;
-use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent as _, AsyncWriteRent as _};
+use monoio::BufResult;
+use monoio::buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, Split};
 use monoio::net::TcpStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv, sockopt};
@@ -71,6 +72,14 @@ impl Stream {
         let Wire::Plain(tcp) = self.wire else { panic!("a connection is encrypted once") };
         let (tls, resumed) = client.handshake(tcp, name).await?;
         Ok((Self { wire: Wire::Encrypted(Box::new(tls)), fd: self.fd }, resumed))
+    }
+
+    /// The protocol that TLS agreed on (ALPN), where it did.
+    pub fn protocol(&self) -> Option<Vec<u8>> {
+        match &self.wire {
+            Wire::Plain(_) => None,
+            Wire::Encrypted(tls) => tls.alpn_protocol(),
+        }
     }
 
     /// Under TLS only [`Stream::read`] can receive: the calls that go past the driver would see ciphertext.
@@ -151,6 +160,49 @@ impl Stream {
 
     fn fd(&self) -> BorrowedFd<'_> {
         borrow(self, self.fd)
+    }
+}
+
+// Both sides at once, for connections that carry several requests: HTTP/2.
+
+#[allow(unsafe_code, reason = "monoio splits what says that it can be split")]
+// SAFETY: each kind of wire can be split itself: its reads and its writes share no state that either holds while it waits.
+unsafe impl Split for Stream {}
+
+impl AsyncReadRent for Stream {
+    fn read<T: IoBufMut>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        Self::read(self, buf)
+    }
+
+    async fn readv<T: IoVecBufMut>(&mut self, buf: T) -> BufResult<usize, T> {
+        match &mut self.wire {
+            Wire::Plain(tcp) => tcp.readv(buf).await,
+            Wire::Encrypted(tls) => tls.readv(buf).await,
+        }
+    }
+}
+
+impl AsyncWriteRent for Stream {
+    fn write<T: IoBuf>(&mut self, buf: T) -> impl Future<Output = BufResult<usize, T>> {
+        Self::write(self, buf)
+    }
+
+    async fn writev<T: IoVecBuf>(&mut self, buf: T) -> BufResult<usize, T> {
+        match &mut self.wire {
+            Wire::Plain(tcp) => tcp.writev(buf).await,
+            Wire::Encrypted(tls) => tls.writev(buf).await,
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match &mut self.wire {
+            Wire::Plain(tcp) => tcp.shutdown().await,
+            Wire::Encrypted(tls) => tls.shutdown().await,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod alias;
 pub mod error;
+pub mod http;
 mod jsonlines;
 pub mod limit;
 pub mod order;
@@ -19,6 +20,7 @@ pub mod validate;
 use bytes::Bytes;
 
 pub use error::PlanError;
+pub use http::Http;
 pub use jsonlines::fuzz_json_line;
 pub use limit::Rule;
 pub use order::{Order, Walk};
@@ -65,6 +67,8 @@ pub struct Plan {
     pub max_error_rate: Option<Share>,
     /// What ends the run early.
     pub abort_on: Vec<Rule>,
+    /// Which HTTP is spoken.
+    pub http: Http,
     /// How https origins are spoken to.
     pub tls: Tls,
     /// False closes every connection after its answer.

@@ -87,6 +87,15 @@ pub struct RawTls {
     pub session_reuse: Option<bool>,
 }
 
+/// What was said of HTTP.
+#[derive(Clone, Debug, Default)]
+pub struct RawHttp {
+    /// `--http`.
+    pub version: Option<super::http::HttpVersion>,
+    /// `--streams`.
+    pub streams: Option<String>,
+}
+
 /// The options of one load run, unchecked; files are read already, or handed over to be, so that the rest is pure.
 #[derive(Clone, Debug, Default)]
 pub struct RawPlan {
@@ -138,6 +147,8 @@ pub struct RawPlan {
     pub max_error_rate: Option<String>,
     /// `--abort-on`, in order.
     pub abort_on: Vec<String>,
+    /// All that is said of HTTP.
+    pub http: RawHttp,
     /// All that is said of TLS.
     pub tls: RawTls,
     /// `--keep-alive`.

@@ -15,8 +15,10 @@ pub struct Shard {
     pub count: u64,
     /// The CPU that its thread is pinned to.
     pub cpu: usize,
-    /// Its part of the plan's connections, at least 1: as many slots as it has.
+    /// Its part of the plan's connections, at least 1.
     pub connections: u32,
+    /// Requests that it can have in flight: as many slots as it has.
+    pub slots: u32,
     /// Its part of the plan's requests, where their number is limited.
     pub requests: Option<u64>,
 }
@@ -38,6 +40,7 @@ pub fn shards(plan: &Plan) -> Vec<Shard> {
             count: count * of.count,
             cpu,
             connections: part(u64::from(plan.connections), place, count) as u32,
+            slots: part(u64::from(plan.connections), place, count) as u32 * plan.http.depth(),
             requests: plan.end.requests.map(|requests| part(requests, place, count)),
         })
         .collect();

@@ -6,6 +6,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::error::PlanError;
+use super::http::{H2, HttpVersion};
 use super::raw::{PemFile, RawTls};
 
 /// The longest protocol name that ALPN can carry, in bytes.
@@ -80,16 +81,19 @@ impl Trust {
 }
 
 impl Tls {
-    /// Reads and checks what was said of TLS.
+    /// Reads and checks what was said of TLS; `version` of HTTP is what it is to carry.
     ///
     /// # Errors
     /// The option that makes no sense, with the remedy; a file without the PEM sections it should have.
-    pub fn new(raw: &RawTls) -> Result<Self, PlanError> {
+    pub fn new(raw: &RawTls, version: HttpVersion) -> Result<Self, PlanError> {
         Ok(Self {
             trust: trust(raw)?,
             identity: identity(raw)?,
             name: raw.sni.as_deref().map(server_name).transpose()?,
-            alpn: raw.alpn.as_deref().map_or_else(|| Ok(vec!["http/1.1".to_owned()]), protocols)?,
+            alpn: match &raw.alpn {
+                Some(text) => protocols(text, version)?,
+                None => version.protocols().iter().map(|&name| name.to_owned()).collect(),
+            },
             least_version: raw.least_version.unwrap_or_default(),
             session_reuse: raw.session_reuse.unwrap_or(true),
         })
@@ -145,21 +149,28 @@ fn server_name(text: &str) -> Result<ServerName<'static>, PlanError> {
         .map_err(|_| PlanError::new(format!("--sni {text:?}"), "is no host name; write it without scheme and port"))
 }
 
-fn protocols(text: &str) -> Result<Vec<String>, PlanError> {
+fn protocols(text: &str, version: HttpVersion) -> Result<Vec<String>, PlanError> {
     let bad = |problem: &str| PlanError::new(format!("--alpn {text:?}"), problem);
     let protocols: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
     if protocols.iter().any(|name| name.is_empty() || name.len() > ALPN_BYTES_MAX) {
         return Err(bad("is no list of protocols; write names with commas between, e.g. http/1.1"));
     }
-    if protocols.iter().any(|name| name == "h2") {
-        return Err(bad("offers HTTP/2, which is not built in yet; leave h2 out"));
+    match (version, protocols.iter().any(|name| name == H2)) {
+        (HttpVersion::Http1, true) => Err(bad("offers HTTP/2, which --http 1.1 rules out; leave one of them out")),
+        (HttpVersion::Http2, false) => {
+            Err(bad("does not offer h2, which --http 2 needs; add it, or leave one of them out"))
+        }
+        _ => Ok(protocols),
     }
-    Ok(protocols)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(raw: &RawTls) -> Result<Tls, PlanError> {
+        Tls::new(raw, HttpVersion::Auto)
+    }
 
     fn input(content: &str) -> Option<PemFile> {
         Some(PemFile { name: "file.pem".into(), content: content.into() })
@@ -170,24 +181,24 @@ mod tests {
 
     #[test]
     fn servers_are_verified_by_the_system_unless_said_otherwise() {
-        let tls = Tls::new(&RawTls::default()).expect("defaults");
-        assert_eq!((tls.trust, tls.alpn.as_slice()), (Trust::System, &["http/1.1".to_owned()][..]));
+        let tls = read(&RawTls::default()).expect("defaults");
+        assert_eq!((tls.trust, tls.alpn.as_slice()), (Trust::System, &["h2".to_owned(), "http/1.1".to_owned()][..]));
         assert!(tls.session_reuse && tls.least_version == TlsVersion::V1_2);
     }
 
     #[test]
     fn certificate_and_key_may_share_a_file() {
         let both = RawTls { cert: input(&[CERTIFICATE, CERTIFICATE, KEY].concat()), ..RawTls::default() };
-        let identity = Tls::new(&both).expect("both are there").identity.expect("an identity");
+        let identity = read(&both).expect("both are there").identity.expect("an identity");
         assert_eq!(identity.chain.len(), 2);
         let apart = RawTls { cert: input(CERTIFICATE), key: input(KEY), ..RawTls::default() };
-        assert!(Tls::new(&apart).is_ok_and(|tls| tls.identity.is_some()));
+        assert!(read(&apart).is_ok_and(|tls| tls.identity.is_some()));
     }
 
     #[test]
     fn a_private_key_is_not_shown() {
         let raw = RawTls { cert: input(&[CERTIFICATE, KEY].concat()), ..RawTls::default() };
-        let shown = format!("{:?}", Tls::new(&raw).expect("a plan").identity.expect("an identity").key);
+        let shown = format!("{:?}", read(&raw).expect("a plan").identity.expect("an identity").key);
         assert!(shown.contains("elided"), "{shown}");
     }
 
@@ -206,10 +217,21 @@ mod tests {
             (RawTls { key: input(KEY), ..RawTls::default() }, "give --cert"),
             (RawTls { sni: Some("http://x/".into()), ..RawTls::default() }, "no host name"),
             (RawTls { alpn: Some("http/1.1,".into()), ..RawTls::default() }, "no list of protocols"),
-            (RawTls { alpn: Some("h2".into()), ..RawTls::default() }, "HTTP/2"),
         ] {
-            let error = Tls::new(&raw).expect_err(part).to_string();
+            let error = read(&raw).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_offered_goes_with_the_http_that_is_asked_for() {
+        let offer = |alpn: &str, version| {
+            let raw = RawTls { alpn: Some(alpn.into()), ..RawTls::default() };
+            Tls::new(&raw, version).map(|tls| tls.alpn.join(" ")).map_err(|error| error.to_string())
+        };
+        assert_eq!(offer("http/1.1, h2", HttpVersion::Auto), Ok("http/1.1 h2".into()));
+        assert_eq!(offer("h2,x", HttpVersion::Http2), Ok("h2 x".into()));
+        assert!(offer("h2", HttpVersion::Http1).is_err_and(|error| error.contains("--http 1.1 rules out")));
+        assert!(offer("x", HttpVersion::Http2).is_err_and(|error| error.contains("--http 2 needs")));
     }
 }

@@ -9,7 +9,7 @@ use super::request::{Common, is_token, parse_header};
 use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, part};
 use super::urlset::{Builder, unreadable};
-use super::{End, Load, Part, Plan, Rule, Timeouts, Tls, UrlSet};
+use super::{End, Http, Load, Part, Plan, Rule, Timeouts, Tls, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
 
 /// One request a nanosecond: starts are no finer than the clock.
@@ -40,6 +40,8 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     if end.once && warmup > Nanos::ZERO {
         return Err(PlanError::new("--warmup", "does not go with --once: a warm-up would use up lines; leave one out"));
     }
+    let keep_alive = raw.keep_alive.unwrap_or(true);
+    let http = Http::new(&raw.http, &urls, keep_alive)?;
     Ok(Plan {
         urls,
         common,
@@ -56,8 +58,9 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         timeouts: timeouts(raw)?,
         max_error_rate: max_error_rate(raw)?,
         abort_on: raw.abort_on.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
-        tls: Tls::new(&raw.tls)?,
-        keep_alive: raw.keep_alive.unwrap_or(true),
+        http,
+        tls: Tls::new(&raw.tls, http.version)?,
+        keep_alive,
         start_anyway: raw.start_anyway,
         driver: raw.driver,
         argv: raw.argv.clone(),

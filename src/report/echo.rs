@@ -37,6 +37,10 @@ pub(super) struct PlanEcho<'a> {
     /// A part of 1.
     max_error_rate: Option<f64>,
     abort_on: Vec<String>,
+    /// `auto`, `1.1` or `2`.
+    http: &'static str,
+    /// Of HTTP/2, a connection.
+    streams: u32,
     tls: TlsEcho<'a>,
     keep_alive: bool,
     start_anyway: bool,
@@ -139,6 +143,8 @@ impl<'a> PlanEcho<'a> {
             },
             max_error_rate: plan.max_error_rate.map(Share::as_f64),
             abort_on: plan.abort_on.iter().map(ToString::to_string).collect(),
+            http: plan.http.version.name(),
+            streams: plan.http.streams,
             tls: tls(&plan.tls),
             keep_alive: plan.keep_alive,
             start_anyway: plan.start_anyway,

@@ -11,3 +11,4 @@
 mod body;
 pub mod decode;
 pub mod encode;
+pub mod message;

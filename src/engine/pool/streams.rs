@@ -1,0 +1,142 @@
+//! HTTP/2 connections to one origin, and the streams of them that are lent.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::GiveBack;
+use crate::net::h2::Session;
+use crate::units::Nanos;
+
+/// An HTTP/2 connection that several leases share; closed when the last of them, and the pool, let go of it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) session: Session,
+    origin: u32,
+    opened: Nanos,
+    lent: Cell<u32>,
+    /// In line to be lent from.
+    lined_up: Cell<bool>,
+    /// Not to be lent from any more.
+    retired: Cell<bool>,
+    /// Position in the order of use.
+    used: Cell<u64>,
+}
+
+/// The HTTP/2 connections to one origin that have a stream to lend, or had one when last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    line: VecDeque<Rc<Shared>>,
+}
+
+impl Shared {
+    /// Index of its origin.
+    pub(crate) fn origin(&self) -> u32 {
+        self.origin
+    }
+
+    /// When it was ready for a first request.
+    pub(super) fn opened(&self) -> Nanos {
+        self.opened
+    }
+
+    /// Whether a stream can be lent, of at most `most` at a time.
+    fn has_room(&self, most: u32) -> bool {
+        self.lent.get() < most && (self.lent.get() as usize) < self.session.most_streams()
+    }
+
+    /// Whether a stream that has ended may be followed by another at once.
+    pub(super) fn can_pass_on(&self, most: u32) -> bool {
+        let lent = self.lent.get();
+        !self.retired.get() && self.session.is_usable() && lent <= most && lent as usize <= self.session.most_streams()
+    }
+
+    fn is_done_with(&self) -> bool {
+        self.retired.get() && self.lent.get() == 0
+    }
+
+    fn lend(&self, used: u64) {
+        self.lent.set(self.lent.get() + 1);
+        self.used.set(used);
+    }
+}
+
+impl Streams {
+    /// Takes a connection in; its first stream is lent.
+    pub(super) fn add(&mut self, session: Session, origin: u32, opened: Nanos, most: u32) -> Rc<Shared> {
+        let shared = Rc::new(Shared {
+            session,
+            origin,
+            opened,
+            lent: Cell::new(1),
+            lined_up: Cell::new(false),
+            retired: Cell::new(false),
+            used: Cell::new(0),
+        });
+        self.line_up(&shared, most);
+        shared
+    }
+
+    /// A stream of the next connection that has one and was opened at `after` or later, each in its turn; and how many
+    /// connections turned out to be over.
+    pub(super) fn lend(&mut self, after: Nanos, most: u32, used: u64) -> (Option<Rc<Shared>>, u32) {
+        let mut closed = 0;
+        for _ in 0..self.line.len() {
+            let shared = self.line.pop_front().expect("so many are in line");
+            shared.lined_up.set(false);
+            if !shared.session.is_usable() {
+                shared.retired.set(true);
+                closed += u32::from(shared.is_done_with());
+                continue;
+            }
+            let meant = shared.opened >= after && shared.has_room(most);
+            if meant {
+                shared.lend(used);
+            }
+            self.line_up(&shared, most);
+            if meant {
+                return (Some(shared), closed);
+            }
+        }
+        (None, closed)
+    }
+
+    /// Takes a stream back; gives how many connections were closed by that, and whether the connection is idle now.
+    pub(super) fn give_back(&mut self, shared: Rc<Shared>, how: GiveBack, most: u32) -> (u32, bool) {
+        shared.lent.set(shared.lent.get() - 1);
+        if how == GiveBack::Close || !shared.session.is_usable() {
+            shared.retired.set(true);
+            self.line.retain(|other| !Rc::ptr_eq(other, &shared));
+            return (u32::from(shared.is_done_with()), false);
+        }
+        self.line_up(&shared, most);
+        (0, shared.lent.get() == 0)
+    }
+
+    fn line_up(&mut self, shared: &Rc<Shared>, most: u32) {
+        if !shared.retired.get() && shared.has_room(most) && !shared.lined_up.replace(true) {
+            self.line.push_back(Rc::clone(shared));
+        }
+    }
+
+    /// When the connection was last used that has gone unused for longest, of those with no stream lent.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        self.line.iter().filter(|shared| shared.lent.get() == 0).map(|shared| shared.used.get()).min()
+    }
+
+    /// Closes that connection.
+    pub(super) fn evict(&mut self) {
+        let Some(least) = self.idle_since() else { return };
+        let is_least = |shared: &Rc<Shared>| shared.lent.get() == 0 && shared.used.get() == least;
+        if let Some(at) = self.line.iter().position(is_least) {
+            self.line.remove(at);
+        }
+    }
+
+    /// Closes all with no stream lent; gives how many that were.
+    pub(super) fn close_all(&mut self) -> u32 {
+        let before = self.line.len();
+        self.line.retain(|shared| shared.lent.get() > 0);
+        (before - self.line.len()) as u32
+    }
+}

@@ -1,0 +1,106 @@
+//! A slot's exchange on a stream of an HTTP/2 connection: the same stamps, limits and outcomes as on a connection of
+//! its own.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::Request;
+use http::uri::Scheme;
+
+use super::{Body, Broken, Sink, Slot, Source};
+use crate::clock;
+use crate::net::h2::{self, Exchange, Session};
+use crate::plan::origin::Scheme as OriginScheme;
+use crate::record::Failure;
+use crate::wire::message;
+
+/// A line's request as HTTP/2 takes it.
+pub(super) struct Message {
+    line: u64,
+    request: Request<()>,
+    /// That goes out with the head; a large one is asked for at each request.
+    small_body: Option<Bytes>,
+    /// The head of the last answer, as text.
+    head: Vec<u8>,
+}
+
+impl<W: Source + Sink> Slot<'_, W> {
+    /// Makes the ticket's request on a stream of `session`. Whatever cuts it short, the stream is reset and the connection
+    /// stays.
+    pub(super) async fn converse(&mut self, session: &Session) -> Result<(), Broken> {
+        let (request, body) = self.message()?;
+        let mut exchange = session.send(request, body).map_err(|broken| self.broken(broken))?;
+        let result = self.listen(&mut exchange).await;
+        // What the connection carried since its last answer is counted with this one: frames of all streams mix.
+        let (sent, received) = session.take_moved();
+        self.moved.sent += sent;
+        self.moved.received += received;
+        result
+    }
+
+    async fn listen(&mut self, exchange: &mut Exchange) -> Result<(), Broken> {
+        let head = self.watch.until(self.limit(), pin!(exchange.head())).await?;
+        let head = head.map_err(|broken| self.broken(broken))?;
+        let now = clock::now();
+        (self.stamps.first_byte, self.answer.last_byte) = (Some(now), now);
+        (self.answer.status, self.answer.keep_alive) = (head.status.as_u16(), true);
+        let text = &mut self.message.as_mut().expect("the request was one").head;
+        let told = message::head(self.answer.status, &head.headers, text);
+        self.answer.stream = self.core.work.head(&self.ticket, &told) == Body::Stream;
+        // An answer without a body has ended with its head.
+        if exchange.is_complete() {
+            return Ok(());
+        }
+        while let Some(piece) = self.watch.until(self.limit(), pin!(exchange.data())).await? {
+            let piece = piece.map_err(|broken| self.broken(broken))?;
+            self.answer.last_byte = clock::now();
+            if self.answer.stream {
+                self.core.work.body(&self.ticket, &piece).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The ticket's request and its body; made anew only for another line.
+    fn message(&mut self) -> Result<(Request<()>, Option<Bytes>), Broken> {
+        if self.message.as_ref().is_none_or(|message| message.line != self.ticket.line) {
+            let head = self.message.take().map(|message| message.head).unwrap_or_default();
+            let origin = &self.core.plan.urls.origins()[self.ticket.origin as usize];
+            let scheme = match origin.scheme {
+                OriginScheme::Http => Scheme::HTTP,
+                OriginScheme::Https => Scheme::HTTPS,
+            };
+            let translated = message::request(&self.request, scheme, &origin.authority());
+            let (request, body_at) = translated.map_err(|problem| self.failed(Failure::Protocol, &problem))?;
+            let body = &self.request[body_at..];
+            let small_body = (!body.is_empty()).then(|| Bytes::copy_from_slice(body));
+            self.message = Some(Box::new(Message { line: self.ticket.line, request, small_body, head }));
+        }
+        let message = self.message.as_ref().expect("it was just made");
+        let large_body = self.ticket.large_body.then(|| self.core.work.large_body(&self.ticket));
+        Ok((message.request.clone(), large_body.or_else(|| message.small_body.clone())))
+    }
+
+    fn broken(&self, broken: h2::Broken) -> Broken {
+        match broken {
+            h2::Broken::Refused(reason) => {
+                self.core.work.explain(Failure::StreamReset, &reason);
+                Broken::Untouched { gone: false }
+            }
+            h2::Broken::GoneAway(reason) => {
+                self.core.work.explain(Failure::StreamReset, &reason);
+                Broken::Untouched { gone: true }
+            }
+            h2::Broken::Reset(reason) => self.failed(Failure::StreamReset, &reason),
+            h2::Broken::Malformed(reason) => self.failed(Failure::Protocol, &reason),
+            h2::Broken::Tls(reason) => self.failed(Failure::Tls, &reason),
+            h2::Broken::Closed => Broken::Failed(Failure::ClosedEarly),
+            h2::Broken::Died => Broken::Failed(Failure::Reset),
+        }
+    }
+
+    fn failed(&self, failure: Failure, reason: &str) -> Broken {
+        self.core.work.explain(failure, &reason);
+        Broken::Failed(failure)
+    }
+}

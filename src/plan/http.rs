@@ -1,0 +1,95 @@
+//! Which HTTP is spoken, and how many requests a connection carries at a time.
+//!
+//! HTTP/2 is RFC 9113; over TLS it is agreed on by ALPN (RFC 7301), in cleartext it is known beforehand.
+
+use super::UrlSet;
+use super::error::PlanError;
+use super::origin::Scheme;
+use super::raw::RawHttp;
+use crate::units::parse_count;
+
+/// The ALPN name of HTTP/2.
+pub const H2: &str = "h2";
+/// The ALPN name of HTTP/1.1.
+pub const HTTP_1_1: &str = "http/1.1";
+/// More in flight on one connection than any server allows by far.
+const STREAMS_MAX: u64 = 10_000;
+
+/// Which HTTP is spoken (`--http`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS agrees on it, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone, in cleartext by prior knowledge.
+    Http2,
+}
+
+/// How requests share connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// As asked for.
+    pub version: HttpVersion,
+    /// The most streams of an HTTP/2 connection at a time, 1 or more; above 1 only where HTTP/2 may be spoken.
+    pub streams: u32,
+}
+
+impl HttpVersion {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Http1 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+
+    /// What is offered by ALPN, the preferred first.
+    pub fn protocols(self) -> &'static [&'static str] {
+        match self {
+            Self::Auto => &[H2, HTTP_1_1],
+            Self::Http1 => &[HTTP_1_1],
+            Self::Http2 => &[H2],
+        }
+    }
+}
+
+impl Http {
+    /// Reads and checks what was said; `keep_alive`: a connection carries more than one request.
+    ///
+    /// # Errors
+    /// The option that makes no sense, with the remedy.
+    pub fn new(raw: &RawHttp, urls: &UrlSet, keep_alive: bool) -> Result<Self, PlanError> {
+        let version = raw.version.unwrap_or_default();
+        let streams = raw.streams.as_deref().map(streams).transpose()?.unwrap_or(1);
+        let bad = |problem: &str| Err(PlanError::new(format!("--streams {streams}"), problem));
+        match version {
+            _ if streams == 1 => {}
+            _ if !keep_alive => return bad("does not go with one request a connection; leave --keep-alive false out"),
+            HttpVersion::Http1 => return bad("needs HTTP/2; leave --http 1.1 out"),
+            HttpVersion::Auto if urls.origins().iter().all(|origin| origin.scheme == Scheme::Http) => {
+                return bad("needs HTTP/2, which http:// URLs speak only where it is asked for; add --http 2");
+            }
+            HttpVersion::Auto | HttpVersion::Http2 => {}
+        }
+        Ok(Self { version, streams })
+    }
+
+    /// The most requests in flight on one connection.
+    pub fn depth(&self) -> u32 {
+        self.streams
+    }
+}
+
+fn streams(text: &str) -> Result<u32, PlanError> {
+    let bad = |problem: String| PlanError::new(format!("--streams {}", text.escape_debug()), problem);
+    match parse_count(text).map_err(bad)? {
+        0 => Err(bad("a connection must carry at least 1".into())),
+        streams if streams > STREAMS_MAX => {
+            Err(bad(format!("is more than a server allows; the limit is {STREAMS_MAX}")))
+        }
+        streams => Ok(streams as u32),
+    }
+}
