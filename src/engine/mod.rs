@@ -184,7 +184,8 @@ impl Team {
         let start = Nanos(clock::now().0 + LEAD.0);
         let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
         let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0.saturating_add(duration.0)));
-        let t0_unix = Nanos(clock::unix_now().0 + (t0.0 - clock::now().0));
+        // T0 may have passed already where this thread was kept from running.
+        let t0_unix = Nanos(clock::unix_now().0 + t0.0 - clock::now().0);
         control.schedule(start, t0, end);
         team.go();
         team.listen(control, observe);

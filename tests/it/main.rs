@@ -7,6 +7,7 @@ mod accuracy;
 mod bad_input;
 mod driver;
 mod failures;
+mod h2;
 mod hostile;
 mod http;
 mod lifecycle;

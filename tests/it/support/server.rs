@@ -192,6 +192,14 @@ impl Peer {
         Some(request)
     }
 
+    /// The next `count` bytes, whatever they are; `None` when the peer has closed.
+    pub(crate) fn take(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.buffer.len() < count {
+            self.receive()?;
+        }
+        Some(self.buffer.drain(..count).collect())
+    }
+
     /// Sends; false when the peer is gone.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
