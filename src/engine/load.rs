@@ -317,6 +317,10 @@ impl Sink for Load {
         }
     }
 
+    fn reads_heads(&self) -> bool {
+        false
+    }
+
     fn head(&self, _: &Ticket, _: &Head<'_>) -> Body {
         Body::Discard
     }

@@ -120,7 +120,10 @@ pub trait Sink {
     /// The first byte of a request is being handed to the ring; once a ticket.
     fn sent(&self, ticket: &Ticket, now: Nanos);
 
-    /// The head of the answer.
+    /// Whether heads of answers are of any use beyond their status: making one readable may cost something.
+    fn reads_heads(&self) -> bool;
+
+    /// The head of the answer; not called where its making can be spared and nobody reads it.
     fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Body;
 
     /// A piece of a streamed body.

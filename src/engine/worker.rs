@@ -218,6 +218,10 @@ mod tests {
             self.load.sent(ticket, now);
         }
 
+        fn reads_heads(&self) -> bool {
+            self.load.reads_heads()
+        }
+
         fn head(&self, ticket: &Ticket, head: &Head<'_>) -> crate::engine::work::Body {
             self.load.head(ticket, head)
         }

@@ -44,14 +44,14 @@ impl<W: Source + Sink> Slot<'_, W> {
         let now = clock::now();
         (self.stamps.first_byte, self.answer.last_byte) = (Some(now), now);
         (self.answer.status, self.answer.keep_alive) = (head.status.as_u16(), true);
-        let text = &mut self.message.as_mut().expect("the request was one").head;
-        let told = message::head(self.answer.status, &head.headers, text);
-        self.answer.stream = self.core.work.head(&self.ticket, &told) == Body::Stream;
-        // An answer without a body has ended with its head.
-        if exchange.is_complete() {
-            return Ok(());
+        if self.core.work.reads_heads() {
+            let text = &mut self.message.as_mut().expect("the request was one").head;
+            let told = message::head(self.answer.status, &head.headers, text);
+            self.answer.stream = self.core.work.head(&self.ticket, &told) == Body::Stream;
         }
-        while let Some(piece) = self.watch.until(self.limit(), pin!(exchange.data())).await? {
+        // An answer without a body has ended with its head.
+        while !exchange.is_complete() {
+            let Some(piece) = self.watch.until(self.limit(), pin!(exchange.data())).await? else { return Ok(()) };
             let piece = piece.map_err(|broken| self.broken(broken))?;
             self.answer.last_byte = clock::now();
             if self.answer.stream {
