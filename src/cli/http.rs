@@ -15,6 +15,9 @@ pub(super) struct HttpArgs {
     /// Requests in flight on each connection of HTTP/2, as far as the server allows [default: 1]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     streams: Option<String>,
+    /// Requests in flight on each connection of HTTP/1.1, whose answers come in their order; no HTTP/2 then [default: 1]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pipeline: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -39,6 +42,7 @@ impl HttpArgs {
                 HttpArg::Http2 => HttpVersion::Http2,
             }),
             streams: self.streams,
+            pipeline: self.pipeline,
         }
     }
 }

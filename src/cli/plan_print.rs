@@ -128,6 +128,7 @@ fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
         "method" => Some(default_method(plan.body.is_some()).to_owned()),
         "http" => Some(plan.http.version.name().to_owned()),
         "streams" => Some(plan.http.streams.to_string()),
+        "pipeline" => Some(plan.http.pipeline.to_string()),
         "alpn" => Some(plan.tls.alpn.join(",")),
         "tls-min" => Some(plan.tls.least_version.name().to_owned()),
         "tls-session-reuse" => return Some(Value::Boolean(plan.tls.session_reuse)),

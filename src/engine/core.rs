@@ -42,8 +42,8 @@ impl<W: Source + Sink> Core<W> {
         work: W,
     ) -> Self {
         let slots = shard.slots as usize;
-        let dialler = Dialler::new(destinations, tls, plan.http.version, plan.timeouts.connect, shard.index as usize);
-        let pool = Pool::new(dialler, shard.connections, plan.http.streams);
+        let dialler = Dialler::new(destinations, tls, plan.http, plan.timeouts.connect, shard.index as usize);
+        let pool = Pool::new(dialler, shard.connections, plan.http.depth());
         Self {
             plan,
             work,

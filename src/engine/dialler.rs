@@ -15,9 +15,12 @@ use super::destination::Destination;
 use super::watch::{Expired, Watch};
 use super::work::{Dial, Handshake};
 use crate::clock;
-use crate::net::h2::{self, Running, Session};
+use crate::net::h2::{self, Session};
+use crate::net::outbox::{self, Inbox, Outbox};
+use crate::net::running::Running;
 use crate::net::stream::Stream;
 use crate::net::tls::Client;
+use crate::plan::Http;
 use crate::plan::http::{H2, HttpVersion};
 use crate::record::Failure;
 use crate::units::Nanos;
@@ -38,6 +41,8 @@ pub(crate) enum Opened {
     Stream(Stream),
     /// HTTP/2.
     Session(Session),
+    /// HTTP/1.1, several requests at a time.
+    Pipe(Inbox, Outbox),
 }
 
 /// One core's way to all origins.
@@ -46,7 +51,7 @@ pub(crate) struct Dialler {
     destinations: Arc<Vec<Destination>>,
     /// For https origins; `None` where there are none.
     tls: Option<Client>,
-    http: HttpVersion,
+    http: Http,
     /// For one connection, whatever it goes through.
     timeout: Nanos,
     /// Which address of each origin is next.
@@ -60,7 +65,7 @@ impl Dialler {
     pub(crate) fn new(
         destinations: Arc<Vec<Destination>>,
         tls: Option<Client>,
-        http: HttpVersion,
+        http: Http,
         timeout: Nanos,
         turn: usize,
     ) -> Self {
@@ -129,13 +134,17 @@ impl Dialler {
     /// Begins HTTP/2 where that was agreed on, or is known beforehand.
     async fn speak(&self, stream: Stream) -> Result<Opened, (Failure, String)> {
         let agreed = stream.protocol();
-        match self.http {
+        match self.http.version {
             HttpVersion::Http2 if stream.is_encrypted() && agreed.as_deref() != Some(H2.as_bytes()) => {
                 let problem = "the server does not agree to HTTP/2 (ALPN); --http auto takes what it has";
                 return Err((Failure::Tls, problem.to_owned()));
             }
             HttpVersion::Http2 => {}
             _ if agreed.as_deref() == Some(H2.as_bytes()) => {}
+            _ if self.http.pipeline > 1 => {
+                let (inbox, outbox) = outbox::split(stream, Rc::clone(&self.running));
+                return Ok(Opened::Pipe(inbox, outbox));
+            }
             _ => return Ok(Opened::Stream(stream)),
         }
         let session = Session::open(stream, Rc::clone(&self.running)).await;
@@ -198,7 +207,7 @@ mod tests {
         let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
         let mut runtime = runtime::build(decision.driver, 256).expect("a runtime");
         let destination = Destination { addresses: addresses.to_vec(), ..Destination::default() };
-        let dialler = Dialler::new(Arc::new(vec![destination]), None, HttpVersion::Http1, Nanos::from_secs(5), 0);
+        let dialler = Dialler::new(Arc::new(vec![destination]), None, Http::default(), Nanos::from_secs(5), 0);
         let pool = Pool::new(dialler, 8, 1);
         let watch = Watch::default();
         runtime.block_on(async {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::control::{Control, NEVER};
 use super::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
 use crate::clock;
+use crate::plan::request::SMALL_BODY_BYTES;
 use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
 use crate::record::timeline::IntervalId;
 use crate::record::{Failure, Interval, Latency, Outcome, Stamps, Tally};
@@ -17,8 +18,6 @@ use crate::units::{NANOS_PER_S, Nanos};
 use crate::wire::decode::Head;
 use crate::wire::encode;
 
-/// Bodies up to this size are copied behind the head and go out with it.
-pub(super) const SMALL_BODY_BYTES: usize = 16 * 1024;
 /// Unsent requests are recorded in at most this many groups.
 const UNSENT_GROUPS: u64 = 1 << 20;
 

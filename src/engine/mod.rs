@@ -10,6 +10,7 @@ mod dialler;
 pub mod load;
 pub mod machine;
 mod pacer;
+mod pipe;
 mod pool;
 pub mod preflight;
 mod slot;

@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use self::room::Room;
+pub(crate) use self::streams::Carrier;
 use self::streams::{Shared, Streams};
 use super::control::NEVER;
 use super::dialler::{Dialler, Opened, Refused};
+use super::pipe::Pipe;
 use super::watch::{Expired, Watch};
 use super::work::Dial;
 use crate::clock;
@@ -60,8 +62,8 @@ pub(crate) struct Lease {
 pub(crate) enum Way {
     /// A connection of HTTP/1.1, its own for the time of the request.
     Own(Box<Connection>),
-    /// A stream of an HTTP/2 connection.
-    Stream(Rc<Shared>),
+    /// A stream of an HTTP/2 connection, a place in a pipeline.
+    Shared(Rc<Shared>),
 }
 
 /// What becomes of a leased connection.
@@ -148,7 +150,7 @@ impl Pool {
     pub(crate) fn idle(&self, origin: u32, now: Nanos) -> Option<Result<Leased, Refused>> {
         let pooled = |way| Leased::Ready(Lease { way, dialled: None, since: None });
         let Some(connection) = self.origins.borrow_mut()[origin as usize].idle.pop() else {
-            return self.lend_stream(origin, Nanos::ZERO).map(|stream| Ok(pooled(Way::Stream(stream))));
+            return self.lend_stream(origin, Nanos::ZERO).map(|stream| Ok(pooled(Way::Shared(stream))));
         };
         if now.0 - connection.idle_since.0 < LOOK_AFTER.0 {
             return Some(Ok(pooled(Way::Own(connection))));
@@ -193,7 +195,7 @@ impl Pool {
                 return Ok(Lease { way, dialled: None, since: Some(now) });
             }
             if let Some(stream) = self.lend_stream(origin, after) {
-                return Ok(Lease { way: Way::Stream(stream), dialled: None, since: Some(now) });
+                return Ok(Lease { way: Way::Shared(stream), dialled: None, since: Some(now) });
             }
             self.turn_to_dial(origin, asked, watch, limit).await?;
         }
@@ -212,9 +214,15 @@ impl Pool {
                 (state.rest, state.rest_until) = (Nanos::ZERO, Nanos::ZERO);
                 let way = match opened {
                     Opened::Stream(stream) => Way::Own(Box::new(self.connection(stream, origin, ended))),
-                    Opened::Session(session) => Way::Stream(state.streams.add(session, origin, ended, self.streams)),
+                    Opened::Session(session) => {
+                        Way::Shared(state.streams.add(Carrier::Session(session), origin, ended, self.streams))
+                    }
+                    Opened::Pipe(inbox, outbox) => {
+                        let pipe = Pipe::new(inbox, outbox, Decoder::sharing(Rc::clone(&self.familiar)));
+                        Way::Shared(state.streams.add(Carrier::Pipe(pipe), origin, ended, self.streams))
+                    }
                 };
-                if matches!(way, Way::Stream(_)) {
+                if matches!(way, Way::Shared(_)) {
                     self.room.call_all(origin);
                 }
                 Ok(Lease { way, dialled: Some(dial), since: None })
@@ -281,7 +289,7 @@ impl Pool {
     pub(crate) fn give_back(&self, lease: Lease, how: GiveBack, now: Nanos) {
         let mut connection = match lease.way {
             Way::Own(connection) => connection,
-            Way::Stream(shared) => return self.give_stream_back(shared, how),
+            Way::Shared(shared) => return self.give_stream_back(shared, how),
         };
         if how == GiveBack::Close {
             return self.close(connection);
@@ -291,7 +299,7 @@ impl Pool {
             match self.room.hand_over(origin, NEVER, Way::Own(connection)) {
                 Ok(()) => return,
                 Err(Way::Own(unwanted)) => connection = unwanted,
-                Err(Way::Stream(_)) => unreachable!("what comes back is what was offered"),
+                Err(Way::Shared(_)) => unreachable!("what comes back is what was offered"),
             }
             // It is idle in a moment, and its room for the taking.
             self.room.call_one();
@@ -310,9 +318,9 @@ impl Pool {
         let origin = shared.origin();
         if how == GiveBack::Keep && !self.room.is_empty() && shared.can_pass_on(self.streams) {
             let opened = shared.opened();
-            match self.room.hand_over(origin, opened, Way::Stream(shared)) {
+            match self.room.hand_over(origin, opened, Way::Shared(shared)) {
                 Ok(()) => return,
-                Err(Way::Stream(unwanted)) => return self.take_stream_back(unwanted, how),
+                Err(Way::Shared(unwanted)) => return self.take_stream_back(unwanted, how),
                 Err(Way::Own(_)) => unreachable!("what comes back is what was offered"),
             }
         }

@@ -33,7 +33,7 @@ const SOCKET_BYTES: u64 = 5_888;
 /// The embedded target's side of a connection, in user space.
 const TARGET_CONNECTION_BYTES: u64 = 9_728;
 /// Bodies up to this size are copied into each slot's request.
-const COPIED_BODY_BYTES: u64 = super::load::SMALL_BODY_BYTES as u64;
+const COPIED_BODY_BYTES: u64 = crate::plan::request::SMALL_BODY_BYTES as u64;
 
 /// How long TIME_WAIT lasts; fixed in the kernel, `tcp_fin_timeout` is something else.
 const TIME_WAIT: Nanos = Nanos::from_secs(60);

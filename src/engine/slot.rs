@@ -11,7 +11,7 @@ use monoio::buf::IoBuf as _;
 use super::control::NEVER;
 use super::core::Core;
 use super::dialler::Refused;
-use super::pool::{Connection, GiveBack, Lease, Leased, Way};
+use super::pool::{Carrier, Connection, GiveBack, Lease, Leased, Way};
 use super::watch::{Expired, Watch};
 use super::work::{Body, Moved, Next, Sink, Source, Ticket};
 use crate::clock;
@@ -19,8 +19,9 @@ use crate::net::stream::Now;
 use crate::net::tls;
 use crate::record::{Failure, Outcome, Stamps};
 use crate::units::Nanos;
-use crate::wire::decode::Event;
+use crate::wire::decode::{Decoder, Event};
 
+mod pipeline;
 mod stream;
 
 /// From this much on, the rest of a body is thrown away inside the kernel instead of being copied out.
@@ -95,7 +96,7 @@ struct Answer {
 
 /// What a run of the decoder over received bytes came to.
 enum Fed {
-    /// All bytes are taken in.
+    /// All bytes are taken in, or all of the answer.
     All,
     /// A piece of the body that is wanted, by position; the rest is to be fed again.
     Piece(Range<usize>),
@@ -196,7 +197,10 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         self.start(&lease);
         let result = match &mut lease.way {
             Way::Own(connection) => self.exchange(connection).await,
-            Way::Stream(shared) => Box::pin(self.converse(&shared.session)).await,
+            Way::Shared(shared) => match &shared.carrier {
+                Carrier::Session(session) => Box::pin(self.converse(session)).await,
+                Carrier::Pipe(pipe) => Box::pin(self.queue_up(pipe)).await,
+            },
         };
         self.conclude(lease, result, attempt == Attempt::First)
     }
@@ -238,7 +242,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     fn conclude(&mut self, lease: Lease, result: Result<(), Broken>, first: bool) -> Result<Outcome, Attempt> {
         let pooled = lease.dialled.is_none();
         // A stream that failed says nothing about the others; an HTTP/2 connection that is of no use says so itself.
-        let usable = matches!(lease.way, Way::Stream(_)) || (result.is_ok() && self.answer.keep_alive);
+        let usable = matches!(lease.way, Way::Shared(_)) || (result.is_ok() && self.answer.keep_alive);
         let keep = usable && self.core.plan.keep_alive;
         self.stamps.done = if result.is_ok() { self.answer.last_byte } else { clock::now() };
         let how = if keep { GiveBack::Keep } else { GiveBack::Close };
@@ -398,16 +402,17 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     /// Runs the decoder over received bytes, handing over what is wanted of the body.
     async fn feed(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<(), Broken> {
         let mut position = 0;
-        while let Fed::Piece(piece) = self.decode(connection, bytes, &mut position)? {
+        while let Fed::Piece(piece) = self.decode(&mut connection.decoder, bytes, &mut position)? {
             self.core.work.body(&self.ticket, &bytes[piece]).await;
         }
-        Ok(())
+        // Bytes beyond the end of the answer belong to nothing.
+        if position < bytes.len() { Err(Broken::Failed(Failure::Protocol)) } else { Ok(()) }
     }
 
-    /// Goes on from `position`. Bytes beyond the end of the answer belong to nothing: `protocol`.
-    fn decode(&mut self, connection: &mut Connection, bytes: &[u8], position: &mut usize) -> Result<Fed, Broken> {
+    /// Goes on from `position`, to the end of the answer at most.
+    fn decode(&mut self, decoder: &mut Decoder, bytes: &[u8], position: &mut usize) -> Result<Fed, Broken> {
         loop {
-            let decoded = connection.decoder.next(&bytes[*position..]);
+            let decoded = decoder.next(&bytes[*position..]);
             let (count, event) = decoded.map_err(|error| {
                 self.core.work.explain(Failure::Protocol, &error);
                 Broken::Failed(Failure::Protocol)
@@ -423,7 +428,6 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
                 }
                 Event::Body(piece) if self.answer.stream => return Ok(Fed::Piece(*position - piece.len()..*position)),
                 Event::Body(_) => {}
-                Event::End if *position < bytes.len() => return Err(Broken::Failed(Failure::Protocol)),
                 Event::End => {
                     self.answer.complete = true;
                     return Ok(Fed::All);

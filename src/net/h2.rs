@@ -18,7 +18,9 @@ use monoio::io::Splitable as _;
 use monoio_http::h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use monoio_http::h2::{Error, Ping, PingPong, Reason, RecvStream, SendStream};
 
-use self::transport::{Gathered, Transport};
+use self::transport::Transport;
+use super::outbox::Gathered;
+use super::running::Running;
 use super::stream::Stream;
 
 mod transport;
@@ -44,6 +46,8 @@ pub struct Session {
 /// What a session and its task share.
 struct Shared {
     gathered: Rc<Gathered>,
+    /// Bytes, since they were last asked for.
+    received: Rc<Cell<u64>>,
     /// How many streams the server allows at a time.
     most_streams: Cell<usize>,
     settled: Cell<bool>,
@@ -101,7 +105,8 @@ impl Session {
     pub async fn open(stream: Stream, running: Rc<Running>) -> Result<Self, Broken> {
         let (read_half, mut write_half) = stream.into_split();
         let gathered = Rc::<Gathered>::default();
-        let transport = Transport::new(read_half, Rc::clone(&gathered));
+        let received = Rc::<Cell<u64>>::default();
+        let transport = Transport::new(read_half, Rc::clone(&gathered), Rc::clone(&received));
         let opened = settings().handshake::<_, Bytes>(transport).await;
         let (requests, mut connection) = opened.map_err(|error| Broken::Malformed(error.to_string()))?;
         let mut pings = connection.ping_pong().expect("it is asked for once");
@@ -109,6 +114,7 @@ impl Session {
         pings.send_ping(Ping::opaque()).map_err(|error| Broken::Malformed(error.to_string()))?;
         let shared = Rc::new(Shared {
             gathered: Rc::clone(&gathered),
+            received,
             most_streams: Cell::new(UNSETTLED),
             settled: Cell::new(false),
             ended: Cell::new(false),
@@ -158,7 +164,7 @@ impl Session {
 
     /// Bytes of the connection, frames and all, since the last call: sent and received.
     pub fn take_moved(&self) -> (u64, u64) {
-        self.shared.gathered.take_moved()
+        (self.shared.gathered.take_sent(), self.shared.received.take())
     }
 }
 
@@ -309,37 +315,5 @@ impl Shared {
                 _ => Broken::Died,
             },
         }
-    }
-}
-
-/// How many connections' tasks run on this core: a runtime must not end before them.
-#[derive(Debug, Default)]
-pub struct Running {
-    tasks: Cell<usize>,
-    waiting: RefCell<Option<Waker>>,
-}
-
-impl Running {
-    fn begin(&self) {
-        self.tasks.set(self.tasks.get() + 1);
-    }
-
-    fn end(&self) {
-        self.tasks.set(self.tasks.get() - 1);
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
-        }
-    }
-
-    /// Waits until none runs.
-    pub async fn ended(&self) {
-        poll_fn(|cx| {
-            if self.tasks.get() == 0 {
-                return Poll::Ready(());
-            }
-            self.waiting.replace(Some(cx.waker().clone()));
-            Poll::Pending
-        })
-        .await;
     }
 }

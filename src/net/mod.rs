@@ -2,8 +2,10 @@
 //! monoio. Nobody outside needs to know which driver it is.
 
 pub mod h2;
+pub mod outbox;
 pub mod ready;
 pub mod resolve;
+pub mod running;
 pub mod runtime;
 pub mod stream;
 pub mod timer;

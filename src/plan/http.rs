@@ -13,7 +13,7 @@ pub const H2: &str = "h2";
 /// The ALPN name of HTTP/1.1.
 pub const HTTP_1_1: &str = "http/1.1";
 /// More in flight on one connection than any server allows by far.
-const STREAMS_MAX: u64 = 10_000;
+const DEPTH_MAX: u64 = 10_000;
 
 /// Which HTTP is spoken (`--http`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,14 @@ pub struct Http {
     pub version: HttpVersion,
     /// The most streams of an HTTP/2 connection at a time, 1 or more; above 1 only where HTTP/2 may be spoken.
     pub streams: u32,
+    /// The most requests of an HTTP/1.1 connection at a time (RFC 9112 section 9.3.2), 1 or more; above 1 no HTTP/2 is spoken.
+    pub pipeline: u32,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { version: HttpVersion::Auto, streams: 1, pipeline: 1 }
+    }
 }
 
 impl HttpVersion {
@@ -63,33 +71,45 @@ impl Http {
     /// The option that makes no sense, with the remedy.
     pub fn new(raw: &RawHttp, urls: &UrlSet, keep_alive: bool) -> Result<Self, PlanError> {
         let version = raw.version.unwrap_or_default();
-        let streams = raw.streams.as_deref().map(streams).transpose()?.unwrap_or(1);
-        let bad = |problem: &str| Err(PlanError::new(format!("--streams {streams}"), problem));
+        let depth = |text: &Option<String>, option| text.as_deref().map_or(Ok(1), |text| depth(text, option));
+        let (streams, pipeline) = (depth(&raw.streams, "--streams")?, depth(&raw.pipeline, "--pipeline")?);
+        let refuse = |option: &str, number: u32, problem: &str| {
+            let alone = "does not go with one request a connection; leave --keep-alive false out";
+            let problem = if keep_alive { problem } else { alone };
+            Err(PlanError::new(format!("{option} {number}"), problem))
+        };
+        let cleartext = || urls.origins().iter().all(|origin| origin.scheme == Scheme::Http);
         match version {
             _ if streams == 1 => {}
-            _ if !keep_alive => return bad("does not go with one request a connection; leave --keep-alive false out"),
-            HttpVersion::Http1 => return bad("needs HTTP/2; leave --http 1.1 out"),
-            HttpVersion::Auto if urls.origins().iter().all(|origin| origin.scheme == Scheme::Http) => {
-                return bad("needs HTTP/2, which http:// URLs speak only where it is asked for; add --http 2");
+            _ if pipeline > 1 || !keep_alive => {
+                return refuse("--streams", streams, "is of HTTP/2, and --pipeline of HTTP/1.1; give one of them");
+            }
+            HttpVersion::Http1 => return refuse("--streams", streams, "needs HTTP/2; leave --http 1.1 out"),
+            HttpVersion::Auto if cleartext() => {
+                let problem = "needs HTTP/2, which http:// URLs speak only where it is asked for; add --http 2";
+                return refuse("--streams", streams, problem);
             }
             HttpVersion::Auto | HttpVersion::Http2 => {}
         }
-        Ok(Self { version, streams })
+        match version {
+            _ if pipeline == 1 => Ok(Self { version, streams, pipeline }),
+            _ if !keep_alive => refuse("--pipeline", pipeline, ""),
+            HttpVersion::Http2 => refuse("--pipeline", pipeline, "is of HTTP/1.1; with HTTP/2, give --streams"),
+            HttpVersion::Auto | HttpVersion::Http1 => Ok(Self { version: HttpVersion::Http1, streams, pipeline }),
+        }
     }
 
     /// The most requests in flight on one connection.
     pub fn depth(&self) -> u32 {
-        self.streams
+        self.streams.max(self.pipeline)
     }
 }
 
-fn streams(text: &str) -> Result<u32, PlanError> {
-    let bad = |problem: String| PlanError::new(format!("--streams {}", text.escape_debug()), problem);
+fn depth(text: &str, option: &str) -> Result<u32, PlanError> {
+    let bad = |problem: String| PlanError::new(format!("{option} {}", text.escape_debug()), problem);
     match parse_count(text).map_err(bad)? {
         0 => Err(bad("a connection must carry at least 1".into())),
-        streams if streams > STREAMS_MAX => {
-            Err(bad(format!("is more than a server allows; the limit is {STREAMS_MAX}")))
-        }
-        streams => Ok(streams as u32),
+        depth if depth > DEPTH_MAX => Err(bad(format!("is more than a server allows; the limit is {DEPTH_MAX}"))),
+        depth => Ok(depth as u32),
     }
 }

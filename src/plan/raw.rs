@@ -94,6 +94,8 @@ pub struct RawHttp {
     pub version: Option<super::http::HttpVersion>,
     /// `--streams`.
     pub streams: Option<String>,
+    /// `--pipeline`.
+    pub pipeline: Option<String>,
 }
 
 /// The options of one load run, unchecked; files are read already, or handed over to be, so that the rest is pure.

@@ -39,6 +39,9 @@ impl HeaderEdit {
     }
 }
 
+/// Bodies up to this size go out with the head, in one piece.
+pub const SMALL_BODY_BYTES: usize = 16 * 1024;
+
 /// A request but for its target and the bytes of its body: shared by all lines of one site, method and headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::error::PlanError;
 use super::order::Order;
 use super::raw::RawPlan;
-use super::request::{Common, is_token, parse_header};
+use super::request::{Common, SMALL_BODY_BYTES, is_token, parse_header};
 use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, part};
 use super::urlset::{Builder, unreadable};
@@ -20,6 +20,8 @@ const POISSON_RATE_MAX: u64 = 10_000_000;
 const CONNECTIONS: u32 = 64;
 /// More would need more local ports than one address has, four times over.
 const CONNECTIONS_MAX: u64 = 262_144;
+/// Requests in flight; each has a slot of some hundred bytes.
+const IN_FLIGHT_MAX: u64 = 1_048_576;
 
 /// Turns what the user said into a plan for this machine.
 ///
@@ -42,7 +44,8 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     }
     let keep_alive = raw.keep_alive.unwrap_or(true);
     let http = Http::new(&raw.http, &urls, keep_alive)?;
-    Ok(Plan {
+    in_flight(connections, &http)?;
+    let plan = Plan {
         urls,
         common,
         order,
@@ -65,7 +68,12 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         driver: raw.driver,
         argv: raw.argv.clone(),
         embedded_target: raw.embedded_target,
-    })
+    };
+    if http.pipeline > 1 && plan.longest_body() > SMALL_BODY_BYTES {
+        let problem = format!("sends bodies of up to {SMALL_BODY_BYTES} bytes; leave it out for larger ones");
+        return Err(PlanError::new(format!("--pipeline {}", http.pipeline), problem));
+    }
+    Ok(plan)
 }
 
 fn common(raw: &RawPlan) -> Result<Common, PlanError> {
@@ -205,6 +213,17 @@ fn connections(raw: &RawPlan) -> Result<u32, PlanError> {
     Ok(connections as u32)
 }
 
+fn in_flight(connections: u32, http: &Http) -> Result<(), PlanError> {
+    let in_flight = u64::from(connections) * u64::from(http.depth());
+    if in_flight <= IN_FLIGHT_MAX {
+        return Ok(());
+    }
+    let option = if http.pipeline > 1 { "--pipeline" } else { "--streams" };
+    let problem =
+        format!("with -c {connections} is more than one machine has in flight; the limit is {IN_FLIGHT_MAX} in all");
+    Err(PlanError::new(format!("{option} {}", http.depth()), problem))
+}
+
 /// As many in every process of a load, whatever the rest of its division: only so are numbers striped alike.
 fn cores(raw: &RawPlan, machine: &Machine, part: &Part) -> Result<Vec<usize>, PlanError> {
     let each = |connections: u32| u64::from(connections) / part.count;
@@ -325,7 +344,7 @@ fn count(text: &Option<String>, option: &str) -> Result<Option<u64>, PlanError> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::raw::{Input, RawHeader};
+    use super::super::raw::{Input, RawHeader, RawHttp};
     use super::super::shard::{Cpu, shards};
     use super::*;
 
@@ -410,6 +429,10 @@ mod tests {
         refused(&RawPlan { duration: set("0"), ..raw() }, "-d 0", "must last");
         refused(&RawPlan { duration: set("0s"), ..raw() }, "-d 0", "must last");
         refused(&RawPlan { duration: set("soon"), ..raw() }, "-d", "no duration");
+        let http = RawHttp { version: None, streams: None, pipeline: set("8") };
+        let body = Some(vec![0; SMALL_BODY_BYTES + 1]);
+        refused(&RawPlan { http: http.clone(), body, ..raw() }, "--pipeline 8", "bodies of up to 16384");
+        refused(&RawPlan { http, connections: set("200k"), ..raw() }, "--pipeline 8", "more than one machine");
         refused(&RawPlan { connections: set("0"), ..raw() }, "-c 0", "at least 1");
         refused(&RawPlan { connections: set("1M"), ..raw() }, "-c 1000000", "the limit is");
         refused(&RawPlan { requests: set("9007199254740993"), ..raw() }, "-n", "2^53");

@@ -41,6 +41,8 @@ pub(super) struct PlanEcho<'a> {
     http: &'static str,
     /// Of HTTP/2, a connection.
     streams: u32,
+    /// Of HTTP/1.1, a connection.
+    pipeline: u32,
     tls: TlsEcho<'a>,
     keep_alive: bool,
     start_anyway: bool,
@@ -145,6 +147,7 @@ impl<'a> PlanEcho<'a> {
             abort_on: plan.abort_on.iter().map(ToString::to_string).collect(),
             http: plan.http.version.name(),
             streams: plan.http.streams,
+            pipeline: plan.http.pipeline,
             tls: tls(&plan.tls),
             keep_alive: plan.keep_alive,
             start_anyway: plan.start_anyway,

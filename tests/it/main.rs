@@ -14,6 +14,7 @@ mod lifecycle;
 mod load;
 mod nginx;
 mod people;
+mod pipeline;
 mod plan_file;
 mod preflight;
 mod report;

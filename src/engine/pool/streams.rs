@@ -1,17 +1,19 @@
-//! HTTP/2 connections to one origin, and the streams of them that are lent.
+//! Connections to one origin that carry several requests at once, and what of them is lent: streams of HTTP/2, places in a
+//! pipeline of HTTP/1.1.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::GiveBack;
+use crate::engine::pipe::Pipe;
 use crate::net::h2::Session;
 use crate::units::Nanos;
 
-/// An HTTP/2 connection that several leases share; closed when the last of them, and the pool, let go of it.
+/// A connection that several leases share; closed when the last of them, and the pool, let go of it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) session: Session,
+    pub(crate) carrier: Carrier,
     origin: u32,
     opened: Nanos,
     lent: Cell<u32>,
@@ -23,7 +25,16 @@ pub(crate) struct Shared {
     used: Cell<u64>,
 }
 
-/// The HTTP/2 connections to one origin that have a stream to lend, or had one when last looked at.
+/// What carries several requests at once.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    /// HTTP/2.
+    Session(Session),
+    /// HTTP/1.1, pipelined.
+    Pipe(Pipe),
+}
+
+/// The shared connections to one origin that have a stream to lend, or had one when last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     line: VecDeque<Rc<Shared>>,
@@ -42,13 +53,27 @@ impl Shared {
 
     /// Whether a stream can be lent, of at most `most` at a time.
     fn has_room(&self, most: u32) -> bool {
-        self.lent.get() < most && (self.lent.get() as usize) < self.session.most_streams()
+        self.lent.get() < most && (self.lent.get() as usize) < self.most_streams()
     }
 
     /// Whether a stream that has ended may be followed by another at once.
     pub(super) fn can_pass_on(&self, most: u32) -> bool {
         let lent = self.lent.get();
-        !self.retired.get() && self.session.is_usable() && lent <= most && lent as usize <= self.session.most_streams()
+        !self.retired.get() && self.is_usable() && lent <= most && lent as usize <= self.most_streams()
+    }
+
+    fn is_usable(&self) -> bool {
+        match &self.carrier {
+            Carrier::Session(session) => session.is_usable(),
+            Carrier::Pipe(pipe) => pipe.is_usable(),
+        }
+    }
+
+    fn most_streams(&self) -> usize {
+        match &self.carrier {
+            Carrier::Session(session) => session.most_streams(),
+            Carrier::Pipe(_) => usize::MAX,
+        }
     }
 
     fn is_done_with(&self) -> bool {
@@ -63,9 +88,9 @@ impl Shared {
 
 impl Streams {
     /// Takes a connection in; its first stream is lent.
-    pub(super) fn add(&mut self, session: Session, origin: u32, opened: Nanos, most: u32) -> Rc<Shared> {
+    pub(super) fn add(&mut self, carrier: Carrier, origin: u32, opened: Nanos, most: u32) -> Rc<Shared> {
         let shared = Rc::new(Shared {
-            session,
+            carrier,
             origin,
             opened,
             lent: Cell::new(1),
@@ -84,7 +109,7 @@ impl Streams {
         for _ in 0..self.line.len() {
             let shared = self.line.pop_front().expect("so many are in line");
             shared.lined_up.set(false);
-            if !shared.session.is_usable() {
+            if !shared.is_usable() {
                 shared.retired.set(true);
                 closed += u32::from(shared.is_done_with());
                 continue;
@@ -104,7 +129,7 @@ impl Streams {
     /// Takes a stream back; gives how many connections were closed by that, and whether the connection is idle now.
     pub(super) fn give_back(&mut self, shared: Rc<Shared>, how: GiveBack, most: u32) -> (u32, bool) {
         shared.lent.set(shared.lent.get() - 1);
-        if how == GiveBack::Close || !shared.session.is_usable() {
+        if how == GiveBack::Close || !shared.is_usable() {
             shared.retired.set(true);
             self.line.retain(|other| !Rc::ptr_eq(other, &shared));
             return (u32::from(shared.is_done_with()), false);

@@ -2,9 +2,10 @@
 //!
 //! The crate above hands over many small buffers in one turn. Taking them into memory at once costs a copy of some bytes
 //! and saves a system call, under TLS a record, for each. Nothing here waits with a waker of its own: the connection's task
-//! polls both sides in every turn.
+//! polls both sides in every turn. While the server does not take what is gathered, nothing is read either: what would be
+//! answered by frames of ours (SETTINGS, PING) cannot fill our memory.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -12,76 +13,26 @@ use std::task::Poll;
 
 use monoio::BufResult;
 use monoio::buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt as _, OwnedReadHalf, OwnedWriteHalf};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf};
 
+use crate::net::outbox::Gathered;
 use crate::net::stream::Stream;
 
-/// From this much on that the server has not taken, nothing more is taken from the crate, and nothing more is read: what
-/// would be answered by frames of ours (SETTINGS, PING) cannot fill our memory.
-const GATHERED_BYTES_MAX: usize = 256 * 1024;
-
-/// Bytes on their way to the server.
-#[derive(Debug, Default)]
-pub(super) struct Gathered {
-    bytes: RefCell<Vec<u8>>,
-    /// A write of the crate waits for room.
-    blocked: Cell<bool>,
-    /// There is room again for a write that waited.
-    unblocked: Cell<bool>,
-    sent: Cell<u64>,
-    received: Cell<u64>,
-}
-
-impl Gathered {
-    /// Bytes sent and received since the last call.
-    pub(super) fn take_moved(&self) -> (u64, u64) {
-        (self.sent.take(), self.received.take())
-    }
-
-    /// Whether a write that waited has room now; the connection is to be polled again.
-    pub(super) fn take_unblocked(&self) -> bool {
-        self.unblocked.take()
-    }
-
-    /// Writes what is gathered, again and again, until that fails.
-    pub(super) async fn write_to(&self, stream: &mut OwnedWriteHalf<Stream>) -> io::Error {
-        let mut batch = Vec::new();
-        loop {
-            batch = poll_fn(|_| {
-                let gathered = &mut *self.bytes.borrow_mut();
-                if gathered.is_empty() {
-                    return Poll::Pending;
-                }
-                Poll::Ready(std::mem::replace(gathered, std::mem::take(&mut batch)))
-            })
-            .await;
-            self.unblocked.set(self.blocked.take());
-            let (result, written) = stream.write_all(batch).await;
-            match result {
-                Ok(bytes) => self.sent.set(self.sent.get() + bytes as u64),
-                Err(error) => return error,
-            }
-            batch = written;
-            batch.clear();
-        }
-    }
-}
-
 /// A connection as the crate sees it.
-#[derive(Debug)]
 pub(super) struct Transport {
     stream: OwnedReadHalf<Stream>,
     gathered: Rc<Gathered>,
+    received: Rc<Cell<u64>>,
 }
 
 impl Transport {
-    pub(super) fn new(stream: OwnedReadHalf<Stream>, gathered: Rc<Gathered>) -> Self {
-        Self { stream, gathered }
+    /// Counts what it reads in `received`.
+    pub(super) fn new(stream: OwnedReadHalf<Stream>, gathered: Rc<Gathered>, received: Rc<Cell<u64>>) -> Self {
+        Self { stream, gathered, received }
     }
 
-    /// Waits while the server does not take what is to be said.
     async fn unblocked(&self) {
-        poll_fn(|_| if self.gathered.blocked.get() { Poll::Pending } else { Poll::Ready(()) }).await;
+        poll_fn(|_| if self.gathered.is_blocked() { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 }
 
@@ -90,29 +41,24 @@ impl AsyncReadRent for Transport {
         self.unblocked().await;
         let (result, buf) = self.stream.read(buf).await;
         if let Ok(bytes) = result {
-            self.gathered.received.set(self.gathered.received.get() + bytes as u64);
+            self.received.set(self.received.get() + bytes as u64);
         }
         (result, buf)
     }
 
     async fn readv<T: IoVecBufMut>(&mut self, buf: T) -> BufResult<usize, T> {
-        self.unblocked().await;
-        self.stream.readv(buf).await
+        // Nothing reads from a session this way.
+        (Err(io::ErrorKind::Unsupported.into()), buf)
     }
 }
 
 impl AsyncWriteRent for Transport {
     #[allow(unsafe_code, reason = "monoio's buffers show their bytes only as a pointer and a length")]
     async fn write<T: IoBuf>(&mut self, buf: T) -> BufResult<usize, T> {
-        poll_fn(|_| {
-            let full = self.gathered.bytes.borrow().len() >= GATHERED_BYTES_MAX;
-            self.gathered.blocked.set(full);
-            if full { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
+        poll_fn(|_| if self.gathered.is_full() { Poll::Pending } else { Poll::Ready(()) }).await;
         // SAFETY: `IoBuf` promises that so many bytes behind the pointer are initialised, and `buf` outlives the borrow.
         let bytes = unsafe { std::slice::from_raw_parts(buf.read_ptr(), buf.bytes_init()) };
-        self.gathered.bytes.borrow_mut().extend_from_slice(bytes);
+        self.gathered.push(bytes);
         (Ok(bytes.len()), buf)
     }
 
