@@ -80,6 +80,10 @@ fn heading(summary: &Summary<'_>) -> Vec<String> {
             if plan.keep_alive { "" } else { ", closed after each answer" }
         ),
     ];
+    if plan.http.depth() > 1 {
+        let what = if plan.http.pipeline > 1 { "pipelined requests" } else { "streams" };
+        lines.push(format!("  up to {} {what} at a time on each connection", plan.http.depth()));
+    }
     if plan.urls.len() > 1 {
         let weights = if plan.urls.weights().is_some() { ", by weight" } else { "" };
         lines.push(format!("  {} lines, {} order{weights}", plan.urls.len(), plan.order.name()));
