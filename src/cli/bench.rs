@@ -10,6 +10,7 @@ use clap::{ArgAction, ValueEnum};
 use super::driver::DriverArg;
 use super::http::HttpArgs;
 use super::mask;
+use super::network::NetworkArgs;
 use super::plan_file::PlanArgs;
 use super::tls::TlsArgs;
 use crate::plan::raw::{Input, RawHeader};
@@ -32,6 +33,8 @@ pub struct Args {
     http: HttpArgs,
     #[command(flatten)]
     tls: TlsArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -217,7 +220,7 @@ impl Args {
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
     pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, http, tls, limits, output, plan: _ } = self;
+        let Self { urls, load, request, http, tls, network, limits, output, plan: _ } = self;
         let outputs = output.check()?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -249,6 +252,7 @@ impl Args {
             abort_on: limits.abort_on,
             http: http.gather(),
             tls: tls.gather()?,
+            network: network.gather(),
             keep_alive: request.keep_alive,
             start_anyway: load.start_anyway,
             driver: load.driver.unwrap_or_default().into(),

@@ -36,6 +36,11 @@ const TOPICS: [Topic; 7] = [
         about: "io_uring, cores and files in containers",
         text: include_str!("topics/containers.txt"),
     },
+    Topic {
+        name: "network",
+        about: "sources, unix sockets and names: where connections go",
+        text: include_str!("topics/network.txt"),
+    },
     Topic { name: "from-wrk", about: "for users of wrk and wrk2", text: include_str!("topics/from-wrk.txt") },
     Topic { name: "from-k6", about: "for users of k6", text: include_str!("topics/from-k6.txt") },
     Topic {

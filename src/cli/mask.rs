@@ -54,6 +54,9 @@ pub(super) enum Kind {
 /// All of them.
 const OPTIONS: [(&str, char, Kind); 2] = [("header", 'H', Kind::Header), ("body", 'b', Kind::Body)];
 
+/// The short options that take no value.
+const SWITCHES: [char; 4] = ['k', '4', '6', 'q'];
+
 /// What may be secret in the value of the option `--long`; that of any other is at most a URL with credentials.
 pub(super) fn kind(long: &str) -> Option<Kind> {
     OPTIONS.iter().find(|(name, ..)| *name == long).map(|(.., kind)| *kind)
@@ -68,9 +71,9 @@ fn option(argument: &str) -> (String, Option<Kind>) {
             _ => {}
         }
     }
-    // Short options may stand together: -q takes no value.
+    // Short options may stand together.
     let cluster = argument.strip_prefix('-').filter(|rest| !rest.starts_with('-')).unwrap_or_default();
-    let flags = cluster.len() - cluster.trim_start_matches('q').len();
+    let flags = cluster.len() - cluster.trim_start_matches(SWITCHES).len();
     for (_, short, kind) in OPTIONS {
         match cluster[flags..].strip_prefix(short) {
             Some("") => return (argument.to_owned(), Some(kind)),
@@ -148,6 +151,8 @@ pub fn fuzz_argv(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use clap::ArgAction;
+
     use super::*;
 
     #[track_caller]
@@ -163,7 +168,15 @@ mod tests {
         );
         check(&["-Hcookie:a=b", "--header=X-Api-Key: k"], &["-Hcookie: ***", "--header=X-Api-Key: ***"]);
         check(&["-qH", "Proxy-Authorization: x"], &["-qH", "Proxy-Authorization: ***"]);
+        check(&["-k4qHCookie: x", "-6kb", "x"], &["-k4qHCookie: ***", "-6kb", "***"]);
         check(&["-H", "@secrets.txt", "-H", "Cookie:"], &["-H", "@secrets.txt", "-H", "Cookie:"]);
+    }
+
+    #[test]
+    fn the_switches_are_those_of_the_command_line() {
+        let bench = Args::augment_args(Command::new("bench"));
+        let switches = bench.get_arguments().filter(|option| matches!(option.get_action(), ArgAction::SetTrue));
+        assert_eq!(switches.filter_map(clap::Arg::get_short).collect::<Vec<_>>(), SWITCHES);
     }
 
     #[test]
@@ -206,13 +219,14 @@ mod tests {
 
     #[test]
     fn what_must_always_hold_holds_for_mutated_command_lines() {
-        let corpus: [&[u8]; 7] = [
+        let corpus: [&[u8]; 8] = [
             b"-H\0Authorization: Bearer x\0-H\0X-Plain: y\0http://a/",
             b"-Hcookie:a=b\0--header=X-Api-Key: k\0http://a/",
             b"-qH\0Proxy-Authorization: x",
             b"-b\0password=1\0--body=x",
             b"-qbx\0-c\x004\0http://me:pw@a/",
             b"-b=x\0-H=Cookie: x",
+            b"-k4Hcookie:a=b\0http://a/",
             b"--\0-b\0http://a/",
         ];
         let telling: [&[u8]; 14] = [

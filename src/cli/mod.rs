@@ -7,6 +7,7 @@ pub mod exit;
 pub mod help;
 mod http;
 mod mask;
+mod network;
 pub mod pages;
 mod plan_file;
 pub mod plan_print;

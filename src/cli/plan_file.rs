@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::bench::Args;
 use super::mask;
+use super::network::SocketArg;
 use crate::plan::PlanError;
 
 /// A plan names its URL list; one longer than this holds it.
@@ -122,6 +123,8 @@ pub(super) enum Takes {
     Switch,
     Truth,
     Path,
+    /// The path of a unix socket, or `@` and an abstract name.
+    Socket,
     /// A word of a list.
     Word,
     /// A number, or text.
@@ -135,6 +138,7 @@ impl Takes {
             ArgAction::SetTrue => Self::Switch,
             _ if parsed == TypeId::of::<bool>() => Self::Truth,
             _ if parsed == TypeId::of::<PathBuf>() => Self::Path,
+            _ if parsed == TypeId::of::<SocketArg>() => Self::Socket,
             _ if !option.get_possible_values().is_empty() => Self::Word,
             _ => Self::Scalar,
         }
@@ -144,7 +148,7 @@ impl Takes {
     fn remedy(self) -> &'static str {
         match self {
             Self::Switch | Self::Truth => "write true or false, without quotes",
-            Self::Path => "write the name of a file, in quotes",
+            Self::Path | Self::Socket => "write the name of a file, in quotes",
             Self::Word => "write a word, in quotes",
             Self::Scalar => "write a number, or text in quotes",
         }
@@ -295,7 +299,7 @@ fn values(option: &Arg, value: &DeValue<'_>) -> Result<Vec<String>, String> {
 fn scalar(takes: Takes, value: &DeValue<'_>) -> Result<String, String> {
     match (takes, value) {
         (Takes::Switch | Takes::Truth, DeValue::Boolean(truth)) => Ok(truth.to_string()),
-        (Takes::Path | Takes::Word | Takes::Scalar, DeValue::String(text)) => Ok(text.to_string()),
+        (Takes::Path | Takes::Socket | Takes::Word | Takes::Scalar, DeValue::String(text)) => Ok(text.to_string()),
         (Takes::Scalar, DeValue::Integer(number)) if number.radix() == 10 => Ok(number.as_str().to_owned()),
         // As written: a decimal must not pass through a float.
         (Takes::Scalar, DeValue::Float(number)) => Ok(number.as_str().to_owned()),
@@ -325,7 +329,11 @@ fn argument(option: &Arg, key: &str, value: &str, folder: &Path) -> Option<OsStr
     if !option.is_positional() {
         argument.push(format!("--{key}="));
     }
-    let file = if takes == Takes::Path { Some(value) } else { mask::kind(key).and_then(|_| value.strip_prefix('@')) };
+    let file = match takes {
+        Takes::Path => Some(value),
+        Takes::Socket => Some(value).filter(|name| !name.starts_with('@')),
+        _ => mask::kind(key).and_then(|_| value.strip_prefix('@')),
+    };
     match file.filter(|file| !file.is_empty() && *file != "-") {
         Some(file) => {
             argument.push(&value[..value.len() - file.len()]);
@@ -352,7 +360,7 @@ mod tests {
             }
             let value = match Takes::of(option) {
                 Takes::Switch | Takes::Truth => "true".to_owned(),
-                Takes::Path => "\"file\"".to_owned(),
+                Takes::Path | Takes::Socket => "\"file\"".to_owned(),
                 Takes::Word => format!("{:?}", option.get_possible_values()[0].get_name()),
                 Takes::Scalar => "1".to_owned(),
             };
@@ -367,7 +375,7 @@ mod tests {
     fn values_become_the_arguments_that_would_be_typed() {
         let text = "url = \"http://h/\"\nconnections = 1_000\nrate = 0.10\nonce = false\nquiet = true\n\
                     keep-alive = false\nheader = [\"A: @b\", \"@h.txt\", \"@/h.txt\"]\nbody = \"@-\"\n\
-                    input = \"-\"\noutput = [\"a.json\"]\n";
+                    input = \"-\"\noutput = [\"a.json\"]\nunix-socket = \"s.sock\"\n";
         let read = entries("plan.toml", text, Path::new("folder")).expect("entries");
         let arguments: Vec<_> = read.iter().flat_map(|entry| &entry.arguments).collect();
         assert_eq!(
@@ -384,9 +392,12 @@ mod tests {
                 "--body=@-",
                 "--input=-",
                 "--output=folder/a.json",
+                "--unix-socket=folder/s.sock",
             ]
         );
-        assert_eq!(read.iter().map(|entry| entry.line).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+        assert_eq!(read.iter().map(|entry| entry.line).collect::<Vec<_>>(), (1..=11).collect::<Vec<_>>());
+        let abstract_name = entries("plan.toml", "unix-socket = \"@name\"", Path::new("folder")).expect("an entry");
+        assert_eq!(abstract_name[0].arguments, ["--unix-socket=@name"]);
     }
 
     #[test]

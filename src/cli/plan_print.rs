@@ -90,7 +90,8 @@ fn given(option: &Arg, key: &str, matches: &ArgMatches) -> Result<Option<Value>,
                 .map_err(|error| refused(format!("the folder it is relative to cannot be found: {error}"))),
         };
         values.push(match (takes, mask::kind(key), typed.strip_prefix('@')) {
-            (Takes::Path, ..) => Value::String(absolute(typed)?),
+            (Takes::Socket, ..) if typed.starts_with('@') => Value::String(typed.to_owned()),
+            (Takes::Path | Takes::Socket, ..) => Value::String(absolute(typed)?),
             (_, Some(_), Some(file)) => Value::String(format!("@{}", absolute(file)?)),
             (_, Some(_), None) => Value::String(mask::value(mask::kind(key), typed)),
             _ => scalar(option, &mask::value(None, typed)),
@@ -132,6 +133,7 @@ fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
         "alpn" => Some(plan.tls.alpn.join(",")),
         "tls-min" => Some(plan.tls.least_version.name().to_owned()),
         "tls-session-reuse" => return Some(Value::Boolean(plan.tls.session_reuse)),
+        "dns" => Some(plan.network.dns.name().to_owned()),
         "timeout" => time(plan.timeouts.request),
         "connect-timeout" => time(plan.timeouts.connect),
         "read-timeout" => plan.timeouts.read.and_then(time),
@@ -172,7 +174,7 @@ mod tests {
         let text = printed(&raw, &["http://host/"]);
         let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
-        let none = "requests, rate, arrivals, input, header, body, cacert, cert, key, sni, read-timeout, deadline, max-error-rate, abort-on, output";
+        let none = "requests, rate, arrivals, input, header, body, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, read-timeout, deadline, max-error-rate, abort-on, output";
         assert_eq!(unset.trim_end(), none);
         let set: toml::Table = set.parse().expect("TOML");
         let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();
@@ -184,6 +186,8 @@ mod tests {
             ("cores", "\"0,1\""),
             ("shard", "\"1/1\""),
             ("driver", "\"auto\""),
+            ("dns", "\"once\""),
+            ("ipv4", "false"),
             ("warmup", "\"0s\""),
             ("order", "\"seq\""),
             ("method", "\"GET\""),

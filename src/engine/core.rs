@@ -5,14 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::control::Pulse;
-use super::destination::Destination;
 use super::dialler::Dialler;
 use super::pacer::{self, Idle};
 use super::pool::Pool;
 use super::watch::Watch;
 use super::work::{Sink, Source};
 use crate::net::stream::Scratch;
-use crate::net::tls::Client;
 use crate::plan::{Plan, Shard};
 use crate::units::Nanos;
 
@@ -34,15 +32,8 @@ pub(crate) struct Core<W> {
 }
 
 impl<W: Source + Sink> Core<W> {
-    pub(crate) fn new(
-        plan: Arc<Plan>,
-        shard: &Shard,
-        destinations: Arc<Vec<Destination>>,
-        tls: Option<Client>,
-        work: W,
-    ) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, shard: &Shard, dialler: Dialler, work: W) -> Self {
         let slots = shard.slots as usize;
-        let dialler = Dialler::new(destinations, tls, plan.http, plan.timeouts.connect, shard.index as usize);
         let pool = Pool::new(dialler, shard.connections, plan.http.depth());
         Self {
             plan,

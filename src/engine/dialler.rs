@@ -1,10 +1,10 @@
-//! Opens one connection to an origin: its addresses in rotation, TCP, and TLS over it.
+//! Opens one connection to an origin: its addresses in rotation, a way there, and TLS over it.
 //!
 //! Knows nothing of who asks, of rests after failures or of what becomes of the connection.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,13 +15,16 @@ use super::destination::Destination;
 use super::watch::{Expired, Watch};
 use super::work::{Dial, Handshake};
 use crate::clock;
+use crate::net::connect::{Peer, Route};
 use crate::net::h2::{self, Session};
 use crate::net::outbox::{self, Inbox, Outbox};
+use crate::net::resolve::Resolver;
 use crate::net::running::Running;
 use crate::net::stream::Stream;
 use crate::net::tls::Client;
-use crate::plan::Http;
 use crate::plan::http::{H2, HttpVersion};
+use crate::plan::network::Place;
+use crate::plan::{Http, Network, Plan, Shard};
 use crate::record::Failure;
 use crate::units::Nanos;
 
@@ -52,25 +55,45 @@ pub(crate) struct Dialler {
     /// For https origins; `None` where there are none.
     tls: Option<Client>,
     http: Http,
+    /// For names that are looked up anew for each connection.
+    resolver: Option<Resolver>,
+    network: Network,
     /// For one connection, whatever it goes through.
     timeout: Nanos,
-    /// Which address of each origin is next.
+    /// Which address of each origin is the first, another one for each core.
+    first: usize,
+    /// How many addresses of each origin have been tried.
     turns: Vec<Cell<usize>>,
+    /// Sources are dealt to the cores of this process in turn: one takes `place`, `place + cores`, …
+    place: usize,
+    cores: usize,
     /// The tasks of HTTP/2 connections.
     running: Rc<Running>,
 }
 
 impl Dialler {
-    /// `turn`: the address to begin with, another one for each core.
+    /// The dialler of one shard.
     pub(crate) fn new(
+        plan: &Plan,
+        shard: &Shard,
         destinations: Arc<Vec<Destination>>,
+        resolver: Option<Resolver>,
         tls: Option<Client>,
-        http: Http,
-        timeout: Nanos,
-        turn: usize,
     ) -> Self {
-        let turns = destinations.iter().map(|_| Cell::new(turn)).collect();
-        Self { destinations, tls, http, timeout, turns, running: Rc::default() }
+        let turns = destinations.iter().map(|_| Cell::new(0)).collect();
+        Self {
+            destinations,
+            tls,
+            http: plan.http,
+            resolver,
+            network: plan.network.clone(),
+            timeout: plan.timeouts.connect,
+            first: shard.index as usize,
+            turns,
+            place: shard.place,
+            cores: plan.cores.len(),
+            running: Rc::default(),
+        }
     }
 
     /// The tasks of the connections that were opened, as far as they have any.
@@ -83,12 +106,13 @@ impl Dialler {
         self.destinations.len()
     }
 
-    /// Whether the origin's name has been found to have one.
+    /// Whether the origin's name has been found to have one, or will be sought again.
     pub(crate) fn has_address(&self, origin: u32) -> bool {
-        !self.destinations[origin as usize].addresses.is_empty()
+        let destination = &self.destinations[origin as usize];
+        !destination.peers.is_empty() || destination.afresh.is_some()
     }
 
-    /// Tries each address of the origin once, in rotation, within one connect timeout that began at `started`.
+    /// Tries each peer of the origin once, in rotation, within one connect timeout that began at `started`.
     pub(crate) async fn dial(
         &self,
         origin: u32,
@@ -97,18 +121,25 @@ impl Dialler {
         limit: Nanos,
     ) -> Result<(Opened, Dial), Refused> {
         let destination = &self.destinations[origin as usize];
-        let addresses = &destination.addresses;
         let timeout = Nanos(started.0 + self.timeout.0);
+        let found;
+        let peers = match (&self.resolver, &destination.afresh) {
+            (Some(resolver), Some(place)) => {
+                found = self.look_up(resolver, place, watch, timeout, limit).await?;
+                &found
+            }
+            _ => &destination.peers,
+        };
         let mut last = Refused::Failed(Failure::Resolve, "the name has no address".to_owned());
-        for _ in addresses {
-            let turn = &self.turns[origin as usize];
-            let addr = addresses[turn.get() % addresses.len()];
-            turn.set(turn.get() + 1);
-            match watch.until(timeout.min(limit), pin!(self.open(addr, destination.name.as_ref()))).await {
+        for _ in peers {
+            let turn = self.turns[origin as usize].replace(self.turns[origin as usize].get() + 1);
+            let peer = &peers[(self.first + turn) % peers.len()];
+            let route = Route::new(&self.network, peer, self.source_turn(origin, turn, peers.len()));
+            match watch.until(timeout.min(limit), pin!(self.open(route, destination.name.as_ref()))).await {
                 Ok(Ok(opened)) => return Ok(opened),
-                Ok(Err((failure, reason))) => last = Refused::Failed(failure, format!("{addr}: {reason}")),
+                Ok(Err((failure, reason))) => last = Refused::Failed(failure, format!("{peer}: {reason}")),
                 Err(Expired) if clock::now() >= timeout => {
-                    let text = format!("{addr}: no connection within {}", self.timeout);
+                    let text = format!("{peer}: no connection within {}", self.timeout);
                     return Err(Refused::Failed(Failure::ConnectTimeout, text));
                 }
                 Err(Expired) => return Err(Refused::Expired),
@@ -117,13 +148,40 @@ impl Dialler {
         Err(last)
     }
 
+    /// The source moves on when all of an origin's addresses have been tried from it: only so do all pairs of them get
+    /// their turn. Origins begin with different ones.
+    fn source_turn(&self, origin: u32, turn: usize, peers: usize) -> u64 {
+        ((turn / peers) * self.cores + self.place) as u64 + u64::from(origin)
+    }
+
+    /// What the name has for addresses now.
+    async fn look_up(
+        &self,
+        resolver: &Resolver,
+        place: &Place,
+        watch: &Watch,
+        timeout: Nanos,
+        limit: Nanos,
+    ) -> Result<Vec<Peer>, Refused> {
+        let failed = |reason: &dyn fmt::Display| Refused::Failed(Failure::Resolve, format!("{}: {reason}", place.host));
+        match watch.until(timeout.min(limit), pin!(resolver.find(place))).await {
+            Ok(Ok(addresses)) => match self.network.admitted(addresses) {
+                Ok(addresses) => Ok(addresses.into_iter().map(Peer::Tcp).collect()),
+                Err(unfit) => Err(failed(&unfit)),
+            },
+            Ok(Err(reason)) => Err(failed(&reason)),
+            Err(Expired) if clock::now() >= timeout => Err(failed(&format_args!("no answer within {}", self.timeout))),
+            Err(Expired) => Err(Refused::Expired),
+        }
+    }
+
     /// Opens one connection, ready for requests.
     async fn open(
         &self,
-        addr: SocketAddr,
+        route: Route<'_>,
         name: Option<&ServerName<'static>>,
     ) -> Result<(Opened, Dial), (Failure, String)> {
-        let (stream, mut dial) = self.connect(addr, name).await?;
+        let (stream, mut dial) = self.connect(route, name).await?;
         let opened = self.speak(stream).await?;
         if matches!(opened, Opened::Session(_)) {
             dial.opened = clock::now();
@@ -154,11 +212,11 @@ impl Dialler {
     /// Opens one connection, encrypted where there is a name to verify.
     async fn connect(
         &self,
-        addr: SocketAddr,
+        route: Route<'_>,
         name: Option<&ServerName<'static>>,
     ) -> Result<(Stream, Dial), (Failure, String)> {
         let started = clock::now();
-        let stream = Stream::connect(addr).await.map_err(|error| (Failure::Connect, reason(&error)))?;
+        let stream = Stream::connect(route).await.map_err(|error| (Failure::Connect, reason(&error)))?;
         let connected = clock::now();
         let mut dial = Dial { opened: connected, connect: Nanos(connected.0 - started.0), tls: None };
         let (Some(client), Some(name)) = (&self.tls, name) else { return Ok((stream, dial)) };
@@ -194,20 +252,32 @@ fn reason(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{IpAddr, SocketAddr, TcpListener};
 
     use super::super::control::NEVER;
     use super::super::pool::{GiveBack, Pool};
     use super::*;
     use crate::net::runtime::{self, Decision};
-    use crate::plan::DriverChoice;
+    use crate::plan::raw::RawNetwork;
+    use crate::plan::shard::{Cpu, Machine};
+    use crate::plan::{self, DriverChoice, RawPlan};
 
     /// A pool of one origin with these addresses, after dialling it so many times; the results in order.
     fn dial(addresses: &[SocketAddr], times: usize) -> Vec<Result<(), String>> {
+        dial_by(RawNetwork::default(), addresses, times)
+    }
+
+    /// The same by what is said of the network.
+    fn dial_by(network: RawNetwork, addresses: &[SocketAddr], times: usize) -> Vec<Result<(), String>> {
         let decision = Decision::of(DriverChoice::Auto).expect("auto takes either");
         let mut runtime = runtime::build(decision.driver, 256).expect("a runtime");
-        let destination = Destination { addresses: addresses.to_vec(), ..Destination::default() };
-        let dialler = Dialler::new(Arc::new(vec![destination]), None, Http::default(), Nanos::from_secs(5), 0);
+        let peers = addresses.iter().copied().map(Peer::Tcp).collect();
+        let destination = Destination { peers, ..Destination::default() };
+        let machine = Machine { cpus: vec![Cpu { id: 0, core: 0 }], quota: None };
+        let raw = RawPlan { urls: vec!["http://host/".into()], network, ..RawPlan::default() };
+        let plan = plan::validate(&raw, &machine).expect("a plan");
+        let shard = plan::shards(&plan)[0];
+        let dialler = Dialler::new(&plan, &shard, Arc::new(vec![destination]), None, None);
         let pool = Pool::new(dialler, 8, 1);
         let watch = Watch::default();
         runtime.block_on(async {
@@ -233,8 +303,13 @@ mod tests {
         (listener, addr)
     }
 
+    /// Where each connection came from.
+    fn sources(listener: &TcpListener) -> Vec<IpAddr> {
+        std::iter::from_fn(|| listener.accept().ok()).map(|(_, from)| from.ip()).collect()
+    }
+
     fn accepted(listener: &TcpListener) -> usize {
-        std::iter::from_fn(|| listener.accept().ok()).count()
+        sources(listener).len()
     }
 
     #[test]
@@ -254,5 +329,16 @@ mod tests {
         assert_eq!(accepted(&alive), 4);
         let refused = dial(&[dead_addr], 1);
         assert!(refused[0].as_ref().is_err_and(|error| error.starts_with("connect: ") && error.ends_with("refused")));
+    }
+
+    #[test]
+    fn every_pair_of_a_source_and_an_address_gets_its_turn() {
+        let (first, first_addr) = listen("127.0.0.1:0");
+        let (second, second_addr) = listen("127.0.0.2:0");
+        let network = RawNetwork { source: vec!["127.0.0.8-127.0.0.9".into()], ..RawNetwork::default() };
+        assert_eq!(dial_by(network, &[first_addr, second_addr], 8), vec![Ok(()); 8]);
+        let expected: Vec<IpAddr> =
+            ["127.0.0.8", "127.0.0.9", "127.0.0.8", "127.0.0.9"].map(|ip| ip.parse().expect("an address")).to_vec();
+        assert_eq!((sources(&first), sources(&second)), (expected.clone(), expected));
     }
 }

@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::preflight::{Facts, Memory, Ports, Taken};
 use crate::plan::shard::{Cpu, Machine, Quota};
+use crate::plan::source::Sources;
 use crate::record::Environment;
 
 /// Of a table of sockets no more is read: about 100,000 lines, 0.1 s.
@@ -68,9 +69,9 @@ pub(super) fn raise_open_files(needed: u64) {
     }
 }
 
-/// The local ports from which `destinations` can be reached. What is taken of them is found out only where `needed` more
+/// The local ports from which `destinations` can be reached from `sources`. What is taken of them is found out only where `needed` more
 /// may be too many: the tables of sockets take 12 ms to read even when they are empty.
-pub(super) fn ports(destinations: &HashSet<SocketAddr>, needed: u64) -> Option<Ports> {
+pub(super) fn ports(destinations: &HashSet<SocketAddr>, sources: &Sources, needed: u64) -> Option<Ports> {
     let setting = |name: &str| read(format!("/proc/sys/net/ipv4/{name}"));
     let number = |name: &str| setting(name)?.parse::<u64>().ok();
     let mut ports = Ports {
@@ -82,7 +83,7 @@ pub(super) fn ports(destinations: &HashSet<SocketAddr>, needed: u64) -> Option<P
         taken: Taken::default(),
     };
     if needed.saturating_add(sockets()) > ports.usable(ports.range) {
-        ports.taken = taken(destinations, ports.range);
+        ports.taken = taken(destinations, sources, ports.range);
     }
     Some(ports)
 }
@@ -99,7 +100,7 @@ fn sockets() -> u64 {
     of("/proc/self/net/sockstat") + of("/proc/self/net/sockstat6")
 }
 
-fn taken(destinations: &HashSet<SocketAddr>, range: (u16, u16)) -> Taken {
+fn taken(destinations: &HashSet<SocketAddr>, sources: &Sources, range: (u16, u16)) -> Taken {
     let mut taken = Taken::default();
     let mut listening = HashSet::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
@@ -109,7 +110,7 @@ fn taken(destinations: &HashSet<SocketAddr>, range: (u16, u16)) -> Taken {
             match state {
                 _ if !(range.0..=range.1).contains(&local.port()) => {}
                 LISTEN => _ = listening.insert(local.port()),
-                _ if !destinations.contains(&remote) => {}
+                _ if !destinations.contains(&remote) || !sources.contains(local.ip()) => {}
                 TIME_WAIT => taken.waiting += 1,
                 _ => taken.open += 1,
             }
@@ -263,7 +264,13 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let _connections = [(); 3].map(|()| std::net::TcpStream::connect(address).expect("it listens"));
-        let taken = taken(&HashSet::from([address]), (1024, 65_535));
+        let from = |source: &[&str]| {
+            let texts: Vec<String> = source.iter().map(|&text| text.to_owned()).collect();
+            let sources = Sources::parse(&texts).expect("sources");
+            taken(&HashSet::from([address]), &sources, (1024, 65_535))
+        };
+        assert_eq!((from(&["127.0.0.1"]).open, from(&["127.0.0.2"]).open), (3, 0));
+        let taken = from(&[]);
         assert_eq!((taken.open, taken.waiting), (3, 0));
         assert!(taken.listening >= 1 && sockets() >= 7);
     }

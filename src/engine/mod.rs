@@ -31,7 +31,9 @@ use watchdog::Watchdog;
 use worker::{Assignment, Event};
 
 use crate::clock;
+use crate::net::resolve::Resolver;
 use crate::net::runtime::Driver;
+use crate::plan::network::{Dns, Unfit};
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, Rule, Shard};
 use crate::record::timeline::Timeline;
@@ -54,6 +56,17 @@ pub enum StartError {
         /// In the resolver's words.
         reason: String,
     },
+    /// None of a name's addresses may be connected to.
+    #[error("{name}: {unfit}")]
+    Unfit {
+        /// A host to connect to.
+        name: String,
+        /// Why.
+        unfit: Unfit,
+    },
+    /// An address or an interface of ours that cannot be used.
+    #[error("{0}")]
+    Network(String),
     /// Not one connection could be opened.
     #[error("connect to {reason}; is the server up? (--start-anyway runs regardless)")]
     Connect {
@@ -89,8 +102,8 @@ pub enum StartError {
     Tls(String),
     /// More connections than local ports lead to the target.
     #[error(
-        "-c {connections}: the local ports suffice for {most} connections (net.ipv4.ip_local_port_range {} {}, addresses of the \
-         target: {destinations}); {remedy}",
+        "-c {connections}: the local ports suffice for {most} connections (net.ipv4.ip_local_port_range {} {} for each pair of \
+         an address of ours and one of the target: {pairs}); {remedy}",
         range.0, range.1
     )]
     Ports {
@@ -98,8 +111,8 @@ pub enum StartError {
         connections: u32,
         /// With every port of the range that is not reserved.
         most: u64,
-        /// Addresses with their ports that the origins have.
-        destinations: u64,
+        /// Addresses of ours that may be chosen, for each address and port of the origins.
+        pairs: u64,
         /// First and last local port.
         range: (u16, u16),
         /// A command, or what else gives the connections their ports.
@@ -204,6 +217,9 @@ impl Team {
         let (sender, events) = mpsc::channel();
         let mut members = Vec::with_capacity(shards.len());
         let list = Arc::new(cleared.destinations.list.clone());
+        let per_connection = plan.network.dns == Dns::PerConnection;
+        let resolver = per_connection.then(|| Resolver::start(plan.connections as usize)).transpose();
+        let resolver = resolver.map_err(StartError::Thread)?;
         for &shard in shards {
             let (go, go_receiver) = mpsc::channel();
             let (pages, pages_receiver) = mpsc::channel();
@@ -215,6 +231,7 @@ impl Team {
                 shard,
                 driver: cleared.driver,
                 destinations: Arc::clone(&list),
+                resolver: resolver.clone(),
                 tls: cleared.destinations.client(plan)?,
                 control: Arc::clone(control),
                 pulse: Arc::clone(&pulse),

@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use super::destination::Destinations;
 use super::{StartError, machine};
 use crate::net::runtime::{Decision, Driver, Refused};
+use crate::plan::network::Dns;
 use crate::plan::origin::Scheme;
 use crate::plan::shard::{Machine, Quota};
+use crate::plan::source::Sources;
 use crate::plan::{Load, Plan};
 use crate::record::{Finding, FindingKind};
 use crate::units::{NANOS_PER_S, Nanos};
@@ -120,10 +122,13 @@ pub fn check(plan: &Plan, machine: &Machine, decision: &Decision) -> Result<Clea
     let mut findings = judge(plan, &facts)?;
     machine::raise_open_files(files_needed(plan, &facts));
     let mut destinations = Destinations::resolve(plan)?;
+    destinations.try_sources(plan)?;
     let addresses: HashSet<SocketAddr> = destinations.addresses().collect();
     // Without keep-alive any number of ports may be needed.
     let needed = if plan.keep_alive { u64::from(plan.connections) } else { u64::MAX };
-    if let Some(ports) = machine::ports(&addresses, needed) {
+    // A unix socket takes no port.
+    let ports = (!addresses.is_empty()).then(|| machine::ports(&addresses, &plan.network.sources, needed)).flatten();
+    if let Some(ports) = ports {
         findings.extend(judge_ports(plan, &addresses, &ports)?);
     }
     destinations.look(plan)?;
@@ -148,7 +153,9 @@ fn ends(plan: &Plan) -> u64 {
 }
 
 fn files_needed(plan: &Plan, facts: &Facts) -> u64 {
-    ends(plan) * u64::from(plan.connections) + facts.open_files + OTHER_FILES
+    // A look-up has two, before its connection has one.
+    let looking_up = if plan.network.dns == Dns::PerConnection { u64::from(plan.connections) } else { 0 };
+    ends(plan) * u64::from(plan.connections) + looking_up + facts.open_files + OTHER_FILES
 }
 
 /// An estimate of what the run will take on top of the plan, which is in memory already.
@@ -198,19 +205,26 @@ fn judge_quota(plan: &Plan, quota: Quota) -> Option<Finding> {
     })
 }
 
+/// Each address of ours that may be chosen has all ports for each address and port of the target.
+fn pairs(sources: &Sources, to: &HashSet<SocketAddr>) -> u64 {
+    let of = |addr: &SocketAddr| if sources.is_empty() { 1 } else { sources.count(addr.ip()) };
+    // Nobody has more connections than one of IPv6's addresses could take: what is cut off here decides nothing.
+    to.iter().map(of).fold(0, u128::saturating_add).min(u128::from(u32::MAX)) as u64
+}
+
 /// Whether there are ports enough for the plan's connections to these addresses.
 fn judge_ports(plan: &Plan, to: &HashSet<SocketAddr>, ports: &Ports) -> Result<Vec<Finding>, StartError> {
-    let (connections, destinations) = (u64::from(plan.connections), to.len() as u64);
-    let all = ports.usable(ports.range) * destinations;
+    let (connections, pairs) = (u64::from(plan.connections), pairs(&plan.network.sources, to));
+    let all = ports.usable(ports.range) * pairs;
     if connections > all {
-        let remedy = ports.remedy(connections, destinations);
+        let remedy = ports.remedy(connections, pairs);
         let (connections, range) = (plan.connections, ports.range);
-        return Err(StartError::Ports { connections, most: all, destinations, range, remedy });
+        return Err(StartError::Ports { connections, most: all, pairs, range, remedy });
     }
     let reuse = ports.reuse(to);
     let Taken { open, waiting, listening } = ports.taken;
     let kept = if reuse == Reuse::Allowed { 0 } else { waiting };
-    let free = all.saturating_sub(open + kept + listening.saturating_mul(destinations));
+    let free = all.saturating_sub(open + kept + listening.saturating_mul(pairs));
     let taken = (connections > free).then(|| {
         let remedy = match reuse.command() {
             Some(command) if kept > 0 => format!("Wait a minute, or: {command}"),
@@ -253,7 +267,7 @@ fn judge_churn(plan: &Plan, ports: &Ports, reuse: Reuse, free: u64) -> Option<Fi
     let remedy = match reuse.command() {
         Some(command) => format!("Let them be used again: {command}"),
         None if ports.usable(WIDEST) > ports.usable(ports.range) => format!("Keep connections alive, or: {WIDEN}"),
-        None => "Keep connections alive, or use more addresses of the target".to_owned(),
+        None => "Keep connections alive, or use more addresses, of ours (--source) or of the target".to_owned(),
     };
     Some(Finding {
         kind: FindingKind::PortChurn,
@@ -302,14 +316,15 @@ impl Ports {
     }
 
     /// What gives `connections` their ports.
-    fn remedy(&self, connections: u64, destinations: u64) -> String {
+    fn remedy(&self, connections: u64, pairs: u64) -> String {
         let widest = self.usable(WIDEST);
-        if connections <= widest * destinations {
-            return format!("widen the range: {WIDEN}");
+        if connections <= widest * pairs {
+            return format!("widen the range: {WIDEN}; or connect from more addresses of ours (--source)");
         }
-        let (addresses, most) = (connections.div_ceil(widest.max(1)), widest * destinations);
+        let (needed, most) = (connections.div_ceil(widest.max(1)), widest * pairs);
         format!(
-            "even the widest range would need {addresses} addresses of the target; name more of them, or lower -c to {most}"
+            "even the widest range would need {needed} addresses, of ours (--source) or of the target; name more of them, or \
+             lower -c to {most}"
         )
     }
 }

@@ -9,12 +9,13 @@ use std::sync::{Arc, mpsc};
 use super::control::{Control, NEVER, Pulse};
 use super::core::Core;
 use super::destination::Destination;
-use super::dialler::Refused;
+use super::dialler::{Dialler, Refused};
 use super::load::{Load, TurnPage};
 use super::pool::GiveBack;
 use super::slot::Slot;
 use super::work::{Finished, Work};
 use crate::clock;
+use crate::net::resolve::Resolver;
 use crate::net::runtime::{self, Driver};
 use crate::net::tls::Client;
 use crate::plan::{Plan, Shard};
@@ -43,6 +44,8 @@ pub(crate) struct Assignment {
     pub(crate) shard: Shard,
     pub(crate) driver: Driver,
     pub(crate) destinations: Arc<Vec<Destination>>,
+    /// For names that are looked up anew for each connection.
+    pub(crate) resolver: Option<Resolver>,
     /// For https origins.
     pub(crate) tls: Option<Client>,
     pub(crate) control: Arc<Control>,
@@ -61,7 +64,7 @@ pub(crate) fn run(assignment: Assignment) {
 
 /// A worker's whole life, whatever its work.
 fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Shard, Arc<Control>, TurnPage) -> W) {
-    let Assignment { plan, shard, driver, destinations, tls, control, pulse, events, go, pages } = assignment;
+    let Assignment { plan, shard, driver, destinations, resolver, tls, control, pulse, events, go, pages } = assignment;
     let index = shard.place;
     pulse.enter();
     core_affinity::set_for_current(core_affinity::CoreId { id: shard.cpu });
@@ -80,8 +83,9 @@ fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Sh
         // The main thread gives pages back; one more is made only where it has fallen seconds behind.
         pages.try_recv().unwrap_or_default()
     };
+    let dialler = Dialler::new(&plan, &shard, destinations, resolver, tls);
     let work = new_work(Arc::clone(&plan), shard, control, Box::new(turn_page));
-    let core = Rc::new(Core::new(plan, &shard, destinations, tls, work));
+    let core = Rc::new(Core::new(plan, &shard, dialler, work));
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&core, &pulse, &events, &go))));
     let lost = result.err().map(|panic| panic_text(&*panic));
     let Finished { tally, last_done, cpu, exhausted } = core.work.finish(lost.is_some());

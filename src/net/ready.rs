@@ -1,11 +1,12 @@
 //! Waiting until a descriptor of any kind is readable, through whichever driver the thread's runtime has.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::pin::pin;
 
 use monoio::net::TcpStream;
 
+use super::stream::borrow;
 use super::turn;
 
 /// Any descriptor as monoio can poll it: the only public way to a readiness request is through its stream type.
@@ -27,6 +28,23 @@ impl Pollable {
     /// The kernel's.
     pub async fn readable(&self) -> io::Result<()> {
         readable(&self.0).await
+    }
+}
+
+impl AsFd for Pollable {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        borrow(&self.0, self.0.as_raw_fd())
+    }
+}
+
+/// Waits until `tcp`, which is being connected, is so or has failed.
+pub(super) async fn writable(tcp: &TcpStream) -> io::Result<()> {
+    loop {
+        match tcp.writable(false).await {
+            // As below.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! Knows nothing of HTTP, of who leases it or of time limits.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use rustix::net::{RecvFlags, recv, sockopt};
 
 use rustls::pki_types::ServerName;
 
+use super::connect::Route;
 use super::ready;
 use super::tls::{Client, Encrypted};
 use super::turn::fair;
@@ -28,13 +28,14 @@ const DISCARD_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Stream {
     wire: Wire,
-    /// Of the TCP socket under whatever else; open as long as `wire` is.
+    /// Of the socket under whatever else; open as long as `wire` is.
     fd: RawFd,
 }
 
 /// What the bytes of a request go through.
 #[derive(Debug)]
 enum Wire {
+    /// A TCP socket, or a unix one.
     Plain(TcpStream),
     Encrypted(Box<Encrypted>),
 }
@@ -51,14 +52,19 @@ pub enum Now {
 }
 
 impl Stream {
-    /// Connects, with TCP_NODELAY: a request is never held back for more.
+    /// Connects, over TCP with TCP_NODELAY: a request is never held back for more.
     ///
     /// # Errors
-    /// The kernel's refusal: ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, EMFILE, …
-    pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let tcp = TcpStream::connect_addr(addr).await?;
-        tcp.set_nodelay(true)?;
-        Ok(Self { fd: tcp.as_raw_fd(), wire: Wire::Plain(tcp) })
+    /// The kernel's refusal: ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, EMFILE, …; what else [`Route`] names.
+    pub async fn connect(route: Route<'_>) -> io::Result<Self> {
+        let socket = match route.plain() {
+            Some(addr) => TcpStream::connect_addr(addr).await?,
+            None => Box::pin(route.open()).await?,
+        };
+        if route.to.address().is_some() {
+            socket.set_nodelay(true)?;
+        }
+        Ok(Self { fd: socket.as_raw_fd(), wire: Wire::Plain(socket) })
     }
 
     /// Puts TLS over a fresh connection; true where an earlier session was resumed.
@@ -123,7 +129,8 @@ impl Stream {
         self.now(recv(self.fd(), buf, RecvFlags::DONTWAIT).map(|(_, received)| received))
     }
 
-    /// Throws away up to `most` bytes that have arrived, without copying them out of the kernel (MSG_TRUNC, tcp(7)).
+    /// Throws away up to `most` bytes that have arrived, over TCP without copying them out of the kernel (MSG_TRUNC,
+    /// tcp(7)).
     ///
     /// # Errors
     /// The kernel's; ECONNRESET where the peer reset.
@@ -229,12 +236,13 @@ pub fn reset_on_close(tcp: &TcpStream) -> io::Result<()> {
 
 /// Borrows the descriptor `fd` that `owner` keeps open.
 #[allow(unsafe_code, reason = "monoio's streams lend their descriptors only as numbers")]
-fn borrow<T>(_owner: &T, fd: RawFd) -> BorrowedFd<'_> {
-    // SAFETY: both callers pass the descriptor of a socket that `_owner` owns; the borrow is tied to it.
+pub(super) fn borrow<T>(_owner: &T, fd: RawFd) -> BorrowedFd<'_> {
+    // SAFETY: all callers pass the descriptor of a socket that `_owner` owns; the borrow is tied to it.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
-/// Room that a discarding receive names and the kernel never writes to; one a core is enough.
+/// Room that a discarding receive names and the kernel never writes to, but for a unix socket's bytes; one a core is
+/// enough.
 #[derive(Debug)]
 pub struct Scratch(Vec<u8>);
 

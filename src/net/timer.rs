@@ -5,7 +5,6 @@
 //! of it.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
@@ -15,10 +14,7 @@ use super::ready::Pollable;
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// One timerfd on CLOCK_MONOTONIC, for one waiter.
-pub struct Timer {
-    fd: OwnedFd,
-    pollable: Pollable,
-}
+pub struct Timer(Pollable);
 
 impl Timer {
     /// A disarmed timer; must be made on the thread whose runtime waits for it.
@@ -27,8 +23,7 @@ impl Timer {
     /// The system's, when it has no descriptor left.
     pub fn new() -> io::Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        let pollable = Pollable::new(fd.try_clone()?)?;
-        Ok(Self { fd, pollable })
+        Ok(Self(Pollable::new(fd)?))
     }
 
     /// Waits until `at` on CLOCK_MONOTONIC; returns after a turn of the driver when that has passed.
@@ -40,7 +35,7 @@ impl Timer {
         let at = at.0.max(1);
         let expiry = Timespec { tv_sec: (at / NANOS_PER_S) as i64, tv_nsec: (at % NANOS_PER_S) as i64 };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: expiry };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &once)?;
-        self.pollable.readable().await
+        timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &once)?;
+        self.0.readable().await
     }
 }

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::net::TcpStream as StdTcpStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -133,14 +133,18 @@ impl Client {
         }
     }
 
-    /// One handshake on a connection of its own, on the calling thread: what the ring's streams do not tell.
+    /// One handshake on `tcp`, a fresh connection for it alone, on the calling thread: what the ring's streams do not tell.
     ///
     /// # Errors
     /// What went wrong.
-    pub fn probe(&self, addr: SocketAddr, name: ServerName<'static>, limit: Duration) -> Result<TlsSession, String> {
+    pub fn probe(
+        &self,
+        mut tcp: StdTcpStream,
+        name: ServerName<'static>,
+        limit: Duration,
+    ) -> Result<TlsSession, String> {
         let failed = |error: io::Error| io_reason(&error);
         let mut session = ClientConnection::new(Arc::clone(&self.config), name).map_err(|error| reason(&error))?;
-        let mut tcp = StdTcpStream::connect_timeout(&addr, limit).map_err(failed)?;
         let until = Instant::now() + limit;
         while session.is_handshaking() {
             // Of the whole handshake: a server that sends a byte now and then must not hold up the run.

@@ -7,12 +7,14 @@ pub mod error;
 pub mod http;
 mod jsonlines;
 pub mod limit;
+pub mod network;
 pub mod order;
 pub mod origin;
 pub mod raw;
 pub mod request;
 pub mod schedule;
 pub mod shard;
+pub mod source;
 pub mod tls;
 pub mod urlset;
 pub mod validate;
@@ -23,6 +25,7 @@ pub use error::PlanError;
 pub use http::Http;
 pub use jsonlines::fuzz_json_line;
 pub use limit::Rule;
+pub use network::Network;
 pub use order::{Order, Walk};
 pub use origin::Origin;
 pub use raw::RawPlan;
@@ -71,6 +74,8 @@ pub struct Plan {
     pub http: Http,
     /// How https origins are spoken to.
     pub tls: Tls,
+    /// Where connections go and from where.
+    pub network: Network,
     /// False closes every connection after its answer.
     pub keep_alive: bool,
     /// Start even when no connection can be opened.

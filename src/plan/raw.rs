@@ -98,6 +98,27 @@ pub struct RawHttp {
     pub pipeline: Option<String>,
 }
 
+/// What was said of the way of connections.
+#[derive(Clone, Debug, Default)]
+pub struct RawNetwork {
+    /// `--unix-socket`.
+    pub unix_socket: Option<String>,
+    /// `--source`, in order.
+    pub source: Vec<String>,
+    /// `--interface`.
+    pub interface: Option<String>,
+    /// `--ipv4`.
+    pub ipv4: bool,
+    /// `--ipv6`.
+    pub ipv6: bool,
+    /// `--resolve`, in order.
+    pub resolve: Vec<String>,
+    /// `--connect-to`, in order.
+    pub connect_to: Vec<String>,
+    /// `--dns`.
+    pub dns: Option<super::network::Dns>,
+}
+
 /// The options of one load run, unchecked; files are read already, or handed over to be, so that the rest is pure.
 #[derive(Clone, Debug, Default)]
 pub struct RawPlan {
@@ -153,6 +174,8 @@ pub struct RawPlan {
     pub http: RawHttp,
     /// All that is said of TLS.
     pub tls: RawTls,
+    /// All that is said of the way of connections.
+    pub network: RawNetwork,
     /// `--keep-alive`.
     pub keep_alive: Option<bool>,
     /// `--start-anyway`.

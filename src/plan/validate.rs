@@ -9,7 +9,7 @@ use super::request::{Common, SMALL_BODY_BYTES, is_token, parse_header};
 use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, part};
 use super::urlset::{Builder, unreadable};
-use super::{End, Http, Load, Part, Plan, Rule, Timeouts, Tls, UrlSet};
+use super::{End, Http, Load, Network, Part, Plan, Rule, Timeouts, Tls, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
 
 /// One request a nanosecond: starts are no finer than the clock.
@@ -31,6 +31,8 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     let common = common(raw)?;
     let method = method(raw)?;
     let urls = urls(raw, &common, &method)?;
+    let network = Network::new(&raw.network, raw.embedded_target)?;
+    network.fits(urls.origins())?;
     let order = order(raw, &urls)?;
     let whole = end(raw, &urls)?;
     let load = load(raw)?;
@@ -63,6 +65,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         abort_on: raw.abort_on.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
         http,
         tls: Tls::new(&raw.tls, http.version)?,
+        network,
         keep_alive,
         start_anyway: raw.start_anyway,
         driver: raw.driver,

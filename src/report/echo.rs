@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::network::NetworkEcho;
 use crate::plan::alias::AliasTable;
 use crate::plan::request::{HeaderEdit, is_secret_header};
 use crate::plan::tls::Trust;
@@ -44,6 +45,7 @@ pub(super) struct PlanEcho<'a> {
     /// Of HTTP/1.1, a connection.
     pipeline: u32,
     tls: TlsEcho<'a>,
+    network: NetworkEcho,
     keep_alive: bool,
     start_anyway: bool,
     /// As asked for; the environment has the one that was used.
@@ -149,6 +151,7 @@ impl<'a> PlanEcho<'a> {
             streams: plan.http.streams,
             pipeline: plan.http.pipeline,
             tls: tls(&plan.tls),
+            network: NetworkEcho::new(&plan.network),
             keep_alive: plan.keep_alive,
             start_anyway: plan.start_anyway,
             driver: plan.driver.name(),
@@ -163,6 +166,8 @@ impl<'a> PlanEcho<'a> {
         let mut echo = Self::new(plan);
         echo.shard.index = 0;
         (echo.connections, echo.requests, echo.cores) = (echo.shard.connections, echo.shard.requests, &[]);
+        // They may run on machines of their own.
+        (echo.network.source, echo.network.interface) = (Vec::new(), None);
         echo
     }
 }
@@ -213,7 +218,7 @@ fn header(edit: &HeaderEdit) -> HeaderEcho<'_> {
 
 /// SHA-256 in hex over what `plan` asks for: its echo, its body, and every line with its headers, body and weight.
 /// Secret headers are not part of it (a digest of a short secret gives it away), nor are the command line, where reports
-/// go, on which cores it runs, and which part of the load this process makes: all parts have one digest.
+/// go, on which cores it runs, from which addresses it connects, and which part of the load this process makes: all parts have one digest.
 pub(super) fn config_digest(plan: &Plan) -> String {
     let mut digest = Sha256::new();
     let echo = serde_json::to_vec(&PlanEcho::of_all(plan)).expect("strings, numbers and no maps always serialize");

@@ -6,6 +6,7 @@ pub mod escape;
 #[cfg(test)]
 mod fixture;
 pub mod json;
+mod network;
 pub mod progress;
 pub mod summary;
 pub mod terminal;

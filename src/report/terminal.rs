@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 
 use super::escape::escape;
+use super::network;
 use super::summary::{QUANTILES, Statistics, Summary, lower_bound};
 use super::warning::ranges;
 use crate::plan::{Arrivals, Load};
@@ -12,7 +13,7 @@ use crate::record::{Failure, Latency};
 use crate::units::{Nanos, format_bytes, format_us};
 
 /// Width of the report.
-const COLUMNS: usize = 80;
+pub(super) const COLUMNS: usize = 80;
 /// More shards than this are not all listed.
 const SHARDS_LISTED: usize = 8;
 /// More statuses than this are not all listed.
@@ -91,6 +92,7 @@ fn heading(summary: &Summary<'_>) -> Vec<String> {
     if plan.part.count > 1 {
         lines.push(format!("  part {} of {} of this load", plan.part.index + 1, plan.part.count));
     }
+    lines.extend(network::heading(&plan.network));
     if record.driver != "io_uring" {
         lines.push(format!("  through {}, not io_uring", record.driver));
     }

@@ -445,14 +445,11 @@ fn shared_machine(plan: &Plan, record: &RunRecord) -> Option<Warning> {
              benchmark of a server.",
         ));
     }
-    let loopback = record
-        .origins
-        .iter()
-        .flat_map(|origin| &origin.addresses)
-        .any(|address| address.ip().to_canonical().is_loopback());
-    loopback.then(|| {
+    let mut addresses = record.origins.iter().flat_map(|origin| &origin.addresses);
+    let here = plan.network.socket.is_some() || addresses.any(|address| address.ip().to_canonical().is_loopback());
+    here.then(|| {
         Code::Loopback.because(
-            "the target is on this machine (loopback): client and server compete for its cores. Keep them apart (--cores, \
+            "the target is on this machine: client and server compete for its cores. Keep them apart (--cores, \
              taskset), or use two machines.",
         )
     })

@@ -12,6 +12,8 @@ mod hostile;
 mod http;
 mod lifecycle;
 mod load;
+mod many;
+mod network;
 mod nginx;
 mod people;
 mod pipeline;

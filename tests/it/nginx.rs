@@ -1,24 +1,19 @@
 //! A server that others wrote: nginx's own counts must be ours, to the request, in cleartext and under TLS.
 
 use std::fs;
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-
+use crate::support::nginx::{Process, folders};
 use crate::support::tls::Authority;
 use crate::support::{Report, dead_port, measure};
 
-/// nginx on free ports with its files in a folder of its own; stopped when dropped.
+/// nginx on free ports.
 struct Nginx {
-    child: Child,
+    process: Process,
     port: u16,
     /// TLS, to be had with a certificate of the authority.
     tls_port: u16,
     authority: Authority,
-    folder: tempfile::TempDir,
 }
 
 impl Nginx {
@@ -32,30 +27,14 @@ impl Nginx {
         let port = dead_port();
         let path = folder.path();
         fs::write(path.join("large.bin"), vec![b'x'; 1 << 20]).expect("a file");
-        // A worker that is not root must reach the file.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(path, mode).expect("our own folder");
         let (authority, tls_port) = (Authority::new(), dead_port());
         let identity = authority.issue(&["localhost"]);
         fs::write(path.join("server.pem"), identity.certificate).expect("a file");
         fs::write(path.join("server.key"), identity.key).expect("a file");
         fs::copy(authority.file(), path.join("ca.pem")).expect("a file");
-        fs::write(path.join("nginx.conf"), config(path, port, tls_port)).expect("a file");
-        let mut command = Command::new("nginx");
-        command.arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut nginx = Self { child: command.spawn().expect("nginx is installed"), port, tls_port, authority, folder };
-        for _ in 0..2_000 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(nginx);
-            }
-            if nginx.child.try_wait().expect("our child").is_some() {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        None
+        let config = config(path, port, tls_port);
+        let process = Process::try_start(folder, &config, port)?;
+        Some(Self { process, port, tls_port, authority })
     }
 
     fn url(&self, path: &str) -> String {
@@ -71,30 +50,13 @@ impl Nginx {
         [url.as_str(), "--cacert", &self.authority.file(), "--cert", &cert, "--key", &key].map(str::to_owned).to_vec()
     }
 
-    /// Lines of the access log once nginx has ended, which writes what it buffered.
-    fn logged(mut self) -> Vec<String> {
-        self.stop();
-        let log = fs::read_to_string(self.folder.path().join("access.log")).expect("an access log");
-        log.lines().map(str::to_owned).collect()
-    }
-
-    fn stop(&mut self) {
-        // QUIT ends it in good order, workers included.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::QUIT);
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.stop();
-        }
+    fn logged(self) -> Vec<String> {
+        self.process.logged()
     }
 }
 
 fn config(folder: &Path, port: u16, tls_port: u16) -> String {
-    let folder = folder.display();
+    let (folders, folder) = (folders(folder), folder.display());
     format!(
         "daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n\
          events {{ worker_connections 1024; }}\n\
@@ -102,8 +64,7 @@ fn config(folder: &Path, port: u16, tls_port: u16) -> String {
            log_format plain '$status $request_method $uri $bytes_sent';\n\
            access_log {folder}/access.log plain;\n\
            keepalive_requests 1000000;\n\
-           client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;\n\
-           uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
+           {folders}\
            server {{\n\
              listen 127.0.0.1:{port} backlog=1024;\n\
              listen 127.0.0.1:{tls_port} ssl;\n\

@@ -75,6 +75,24 @@ fn an_open_load_without_keep_alive_that_uses_up_its_ports_is_foretold() {
 }
 
 #[test]
+fn more_addresses_of_ours_and_unix_sockets_do_not_use_up_ports() {
+    let name = "more_addresses_of_ours_and_unix_sockets_do_not_use_up_ports";
+    let script =
+        "\"$0\" bench -R 600 -d 1s -c 8 -t 1 --keep-alive false --source 127.0.0.0/29 --no-progress -q --format json";
+    let Some(finished) = with_500_ports(name, script) else { return };
+    let report = Report::of(finished.assert_code(0));
+    assert!(!report.warns("port_churn") && report.count("failed") == 0, "{}", report.at("failures"));
+    let script = "\"$0\" bench -c 501 -d 1s -q --unix-socket /nowhere/x.sock http://host/";
+    let Some(finished) = with_500_ports(name, script) else { return };
+    finished.assert_code(2);
+    assert!(finished.stderr.contains("connect to unix:/nowhere/x.sock"), "no word of ports: {}", finished.stderr);
+    let script = "\"$0\" bench -c 3001 -d 1s -q --source 127.0.0.0/29 http://127.0.0.1:9/";
+    let Some(finished) = with_500_ports(name, script) else { return };
+    finished.assert_code(2);
+    assert!(finished.stderr.contains("the local ports suffice for 3000 connections"), "{}", finished.stderr);
+}
+
+#[test]
 fn a_quiet_run_says_what_was_foretold_in_its_report_alone() {
     let name = "a_quiet_run_says_what_was_foretold_in_its_report_alone";
     let script = "exec \"$0\" bench -R 600 -d 1s -c 8 -t 1 --keep-alive false --format json -q";

@@ -176,22 +176,22 @@ fn more_connections_than_ports_are_refused_with_what_mends_it() {
     check(
         judge_ports(&connections(28_233), &far(), &ports()),
         expect![[r#"
-        refused: -c 28233: the local ports suffice for 28232 connections (net.ipv4.ip_local_port_range 32768 60999, addresses of the target: 1); widen the range: sysctl -w net.ipv4.ip_local_port_range="1024 65535"
-    "#]],
+            refused: -c 28233: the local ports suffice for 28232 connections (net.ipv4.ip_local_port_range 32768 60999 for each pair of an address of ours and one of the target: 1); widen the range: sysctl -w net.ipv4.ip_local_port_range="1024 65535"; or connect from more addresses of ours (--source)
+        "#]],
     );
     let reserved = Ports { reserved: vec![(80, 80), (32_760, 32_769), (60_999, 65_535)], ..ports() };
     check(judge_ports(&connections(28_229), &far(), &reserved), expect![""]);
     check(
         judge_ports(&connections(28_230), &far(), &reserved),
         expect![[r#"
-        refused: -c 28230: the local ports suffice for 28229 connections (net.ipv4.ip_local_port_range 32768 60999, addresses of the target: 1); widen the range: sysctl -w net.ipv4.ip_local_port_range="1024 65535"
-    "#]],
+            refused: -c 28230: the local ports suffice for 28229 connections (net.ipv4.ip_local_port_range 32768 60999 for each pair of an address of ours and one of the target: 1); widen the range: sysctl -w net.ipv4.ip_local_port_range="1024 65535"; or connect from more addresses of ours (--source)
+        "#]],
     );
     check(
         judge_ports(&connections(64_513), &far(), &ports()),
         expect![[r#"
-        refused: -c 64513: the local ports suffice for 28232 connections (net.ipv4.ip_local_port_range 32768 60999, addresses of the target: 1); even the widest range would need 2 addresses of the target; name more of them, or lower -c to 64512
-    "#]],
+            refused: -c 64513: the local ports suffice for 28232 connections (net.ipv4.ip_local_port_range 32768 60999 for each pair of an address of ours and one of the target: 1); even the widest range would need 2 addresses, of ours (--source) or of the target; name more of them, or lower -c to 64512
+        "#]],
     );
 }
 
@@ -202,9 +202,59 @@ fn each_address_of_the_target_has_all_ports() {
     check(
         judge_ports(&connections(84_697), &three, &ports()),
         expect![[r#"
-        refused: -c 84697: the local ports suffice for 84696 connections (net.ipv4.ip_local_port_range 32768 60999, addresses of the target: 3); widen the range: sysctl -w net.ipv4.ip_local_port_range="1024 65535"
+            refused: -c 84697: the local ports suffice for 84696 connections (net.ipv4.ip_local_port_range 32768 60999 for each pair of an address of ours and one of the target: 3); widen the range: sysctl -w net.ipv4.ip_local_port_range="1024 65535"; or connect from more addresses of ours (--source)
+        "#]],
+    );
+}
+
+#[test]
+fn each_address_of_ours_has_all_ports_for_the_addresses_of_its_family() {
+    let from = |source: &[&str], connections: &str| {
+        plan(|raw| {
+            raw.network.source = source.iter().map(|&text| text.to_owned()).collect();
+            raw.connections = Some(connections.into());
+        })
+    };
+    let block = ["10.0.0.0/29"];
+    check(judge_ports(&from(&block, "169392"), &far(), &ports()), expect![""]);
+    check(
+        judge_ports(&from(&block, "169393"), &far(), &ports()),
+        expect![[r#"
+        refused: -c 169393: the local ports suffice for 169392 connections (net.ipv4.ip_local_port_range 32768 60999 for each pair of an address of ours and one of the target: 6); widen the range: sysctl -w net.ipv4.ip_local_port_range="1024 65535"; or connect from more addresses of ours (--source)
     "#]],
     );
+    let both = to(&["10.0.0.2:80", "[fd00::2]:80"]);
+    check(judge_ports(&from(&["10.0.0.9", "fd00::9-fd00::a"], "84696"), &both, &ports()), expect![""]);
+    check(
+        judge_ports(&from(&["10.0.0.9", "fd00::9-fd00::a"], "84697"), &both, &ports()),
+        expect![[r#"
+        refused: -c 84697: the local ports suffice for 84696 connections (net.ipv4.ip_local_port_range 32768 60999 for each pair of an address of ours and one of the target: 3); widen the range: sysctl -w net.ipv4.ip_local_port_range="1024 65535"; or connect from more addresses of ours (--source)
+    "#]],
+    );
+    let all = to(&["[fd00::2]:80"]);
+    check(judge_ports(&from(&["::/0"], "262144"), &all, &ports()), expect![""]);
+    // Six times as many connections may wait.
+    let closing = |rate: &str| {
+        let mut plan = closing(Some(rate), "10m");
+        plan.network = from(&block, "64").network;
+        plan
+    };
+    check(judge_ports(&closing("2.8k"), &far(), &Ports { waiting_max: u64::MAX, ..ports() }), expect![""]);
+    check(
+        judge_ports(&closing("2.9k"), &far(), &Ports { waiting_max: u64::MAX, ..ports() }),
+        expect![[r#"
+        PortChurn: 2900 requests a second without keep-alive: a connection that this side closes first keeps its local port for 60s, so that above 2822 of them a second the 169328 free ports run out and connecting fails. Let them be used again: sysctl -w net.ipv4.tcp_tw_reuse=1.
+    "#]],
+    );
+}
+
+#[test]
+fn a_look_up_for_each_connection_takes_a_file_more() {
+    let facts = facts();
+    let once = files_needed(&connections(100), &facts);
+    let mut anew = connections(100);
+    anew.network.dns = Dns::PerConnection;
+    assert_eq!(files_needed(&anew, &facts), once + 100);
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn a_target_on_the_same_machine_is_told() {
     check(
         &(plan, record),
         expect![[r#"
-        loopback: the target is on this machine (loopback): client and server compete for its cores. Keep them apart (--cores, taskset), or use two machines.
+        loopback: the target is on this machine: client and server compete for its cores. Keep them apart (--cores, taskset), or use two machines.
     "#]],
     );
 }

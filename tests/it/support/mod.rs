@@ -1,6 +1,7 @@
 //! What the tests stand on: the program as a child process with a time limit, a scripted server, a checked report.
 
 pub(crate) mod frames;
+pub(crate) mod nginx;
 pub(crate) mod program;
 pub(crate) mod report;
 pub(crate) mod server;
