@@ -131,8 +131,9 @@ impl Dialler {
             _ => &destination.peers,
         };
         let mut last = Refused::Failed(Failure::Resolve, "the name has no address".to_owned());
+        let turns = &self.turns[origin as usize];
         for _ in peers {
-            let turn = self.turns[origin as usize].replace(self.turns[origin as usize].get() + 1);
+            let turn = turns.replace(turns.get() + 1);
             let peer = &peers[(self.first + turn) % peers.len()];
             let route = Route::new(&self.network, peer, self.source_turn(origin, turn, peers.len()));
             match watch.until(timeout.min(limit), pin!(self.open(route, destination.name.as_ref()))).await {

@@ -65,6 +65,7 @@ fn config(folder: &Path, port: u16, tls_port: u16) -> String {
            {folders}\
            server {{\n\
              listen 127.0.0.1:{port}; listen 127.0.0.2:{port}; {v6} listen unix:{folder}/plain.sock;\n\
+             listen unix:{folder}/h2.sock http2;\n\
              listen 127.0.0.1:{tls_port} ssl; listen 127.0.0.2:{tls_port} ssl; listen unix:{folder}/tls.sock ssl;\n\
              ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;\n\
              location / {{ return 200 'hello world\\n'; }}\n\
@@ -135,6 +136,19 @@ fn tls_goes_over_a_unix_socket_and_asks_for_the_url_s_host() {
     report.assert_ok(20);
     assert_eq!(report.at("origins.0.tls.version"), "TLSv1_3");
     assert_eq!(nginx.ways(), ways(&[(&format!("unix: unix:{socket} service.example service.example"), 20)]));
+}
+
+#[test]
+fn http_2_goes_over_a_unix_socket() {
+    for driver in ["io_uring", "epoll"] {
+        on_driver(driver, || {
+            let nginx = Nginx::start();
+            let socket = nginx.path("h2.sock");
+            let args = ["--http", "2", "--streams", "4", "-n", "40", "-c", "2", "-t", "1", "http://a.example/"];
+            measure(&[&["--unix-socket", &socket], &args[..]].concat()).assert_ok(40);
+            assert_eq!(nginx.ways(), ways(&[(&format!("unix: unix:{socket} a.example -"), 40)]));
+        });
+    }
 }
 
 /// Answers the first request of every connection, over and over.
