@@ -5,6 +5,7 @@ mod echo;
 pub mod escape;
 #[cfg(test)]
 mod fixture;
+mod heading;
 pub mod json;
 mod network;
 pub mod progress;

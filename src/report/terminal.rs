@@ -4,13 +4,10 @@
 
 use std::io::{self, Write};
 
-use super::escape::escape;
-use super::network;
+use super::heading::heading;
 use super::summary::{QUANTILES, Statistics, Summary, lower_bound};
-use super::warning::ranges;
-use crate::plan::{Arrivals, Load};
 use crate::record::{Failure, Latency};
-use crate::units::{Nanos, format_bytes, format_us};
+use crate::units::{format_bytes, format_us};
 
 /// Width of the report.
 pub(super) const COLUMNS: usize = 80;
@@ -42,68 +39,6 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)?;
     write_shards(summary, out)?;
     write_warnings(summary, out)
-}
-
-/// What was run, in two or three lines.
-fn heading(summary: &Summary<'_>) -> Vec<String> {
-    let (plan, record) = (summary.plan, summary.record);
-    let mut target = escape(&format!("{} {}", plan.urls.template(0).method, plan.urls.url(0)));
-    let more = match plan.urls.len() {
-        1 => String::new(),
-        lines => format!(" and {} more", lines - 1),
-    };
-    let room = COLUMNS - 10 - more.len();
-    if target.len() > room {
-        target.truncate(room - 3);
-        target.push_str("...");
-    }
-    let load = match plan.load {
-        Load::Closed => "closed load".to_owned(),
-        Load::Open { rate, arrivals } => {
-            let arrivals = match arrivals {
-                Arrivals::Uniform => "uniform",
-                Arrivals::Poisson => "Poisson",
-            };
-            format!("open load of {}/s, {arrivals} arrivals", shortest(rate.per_s()))
-        }
-    };
-    let threads = plan.cores.len();
-    let mut lines = vec![
-        format!("ringload: {target}{more}"),
-        format!("  {load}, measured for {}", format_us(summary.window_s * 1e6)),
-        format!(
-            "  {} connection{}, {threads} thread{} on core{} {}{}",
-            plan.connections,
-            plural(u64::from(plan.connections)),
-            plural(threads as u64),
-            plural(threads as u64),
-            ranges(&plan.cores),
-            if plan.keep_alive { "" } else { ", closed after each answer" }
-        ),
-    ];
-    if plan.http.depth() > 1 {
-        let what = if plan.http.pipeline > 1 { "pipelined requests" } else { "streams" };
-        lines.push(format!("  up to {} {what} at a time on each connection", plan.http.depth()));
-    }
-    if plan.urls.len() > 1 {
-        let weights = if plan.urls.weights().is_some() { ", by weight" } else { "" };
-        lines.push(format!("  {} lines, {} order{weights}", plan.urls.len(), plan.order.name()));
-    }
-    if plan.part.count > 1 {
-        lines.push(format!("  part {} of {} of this load", plan.part.index + 1, plan.part.count));
-    }
-    lines.extend(network::heading(&plan.network));
-    if record.driver != "io_uring" {
-        lines.push(format!("  through {}, not io_uring", record.driver));
-    }
-    if plan.warmup > Nanos::ZERO {
-        let warmup = &record.total.warmup;
-        lines.push(format!(
-            "  after a warm-up of {} ({} requests, {} failed), in no figure below",
-            plan.warmup, warmup.requests, warmup.failed
-        ));
-    }
-    lines
 }
 
 fn write_traffic(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -250,11 +185,6 @@ fn write_wrapped(out: &mut impl Write, label: &str, text: &str) -> io::Result<()
         line.push_str(word);
     }
     writeln!(out, "{line}")
-}
-
-/// A rate with at most two decimals, none where it is whole.
-fn shortest(value: f64) -> String {
-    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
 /// The ending of a noun behind `n`.
