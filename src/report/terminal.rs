@@ -1,6 +1,6 @@
 //! The text report: about 40 lines of at most 80 columns of printable ASCII, after the layout that wrk made familiar.
 //!
-//! Prints what a [`Summary`] says and computes nothing. All text from outside goes through [`escape`].
+//! Prints what a [`Summary`] says and computes nothing. All text from outside has gone through [`super::escape()`].
 
 use std::io::{self, Write};
 
