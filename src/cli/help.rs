@@ -23,7 +23,7 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 7] = [
+const TOPICS: [Topic; 8] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",

@@ -105,7 +105,9 @@ impl Pipe {
         self.turn.set(self.turn.get() + 1);
         let next = self.turn.get();
         let waiting = &mut *self.waiting.borrow_mut();
-        if let Some((_, waker)) = waiting.pop_front_if(|(number, _)| *number == next) {
+        if waiting.front().is_some_and(|(number, _)| *number == next)
+            && let Some((_, waker)) = waiting.pop_front()
+        {
             waker.wake();
         }
     }
