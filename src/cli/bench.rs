@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
+use super::auth::AuthArgs;
 use super::driver::DriverArg;
 use super::http::HttpArgs;
 use super::mask;
@@ -29,6 +30,8 @@ pub struct Args {
     load: LoadArgs,
     #[command(flatten)]
     request: RequestArgs,
+    #[command(flatten)]
+    auth: AuthArgs,
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
@@ -109,9 +112,19 @@ struct RequestArgs {
     /// The body of every request: TEXT, @FILE, or @- for standard input
     #[arg(short = 'b', long, value_name = "BODY", allow_hyphen_values = true)]
     body: Option<String>,
-    /// false closes every connection after its answer [default: true]
+    /// Ask for compressed answers (Accept-Encoding: gzip, br, zstd), which are counted as received
+    #[arg(long)]
+    compressed: bool,
+    /// Also decode what is compressed, at the client's cost, and count the bytes that come of it; a body that cannot be
+    /// decoded, or expands beyond 1 GiB or 1,000 times, fails its request
+    #[arg(long)]
+    decode: bool,
+    /// false closes every connection after its answer, and says so in each request [default: true]
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     keep_alive: Option<bool>,
+    /// Close each connection after so many requests, without a word in the last of them [default: none]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    requests_per_connection: Option<String>,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -207,12 +220,12 @@ impl Args {
         self.plan.print_plan
     }
 
-    /// Values that must never be shown: bodies and secret headers that were typed.
+    /// Values that must never be shown: bodies, secret headers and credentials that were typed.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let is_secret = |line: &&str| line.split_once(':').is_some_and(|(name, _)| is_secret_header(name));
         let headers = self.request.header.iter().map(String::as_str).filter(is_secret);
         let body = self.request.body.as_deref().filter(|body| !body.starts_with('@'));
-        headers.chain(body)
+        headers.chain(body).chain(self.auth.secrets())
     }
 
     /// What was said, with every file read.
@@ -220,7 +233,7 @@ impl Args {
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
     pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, http, tls, network, limits, output, plan: _ } = self;
+        let Self { urls, load, request, http, auth, tls, network, limits, output, plan: _ } = self;
         let outputs = output.check()?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -253,7 +266,11 @@ impl Args {
             http: http.gather(),
             tls: tls.gather()?,
             network: network.gather(),
+            auth: auth.gather()?,
+            compressed: request.compressed,
+            decode: request.decode,
             keep_alive: request.keep_alive,
+            requests_per_connection: request.requests_per_connection,
             start_anyway: load.start_anyway,
             driver: load.driver.unwrap_or_default().into(),
             argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),

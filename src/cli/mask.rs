@@ -1,15 +1,18 @@
 //! Secrets out of a command line before anything keeps it (contract section 5).
 
-use clap::{Args as _, Command, FromArgMatches as _};
+use clap::{Arg, FromArgMatches as _};
 
+use super::auth;
 use super::bench::Args;
+use super::plan_file;
 use crate::plan::origin::mask_userinfo;
 use crate::plan::request::is_secret_header;
 
 const MASK: &str = "***";
 
-/// The arguments with secret header values, bodies and URL credentials replaced by `***`.
+/// The arguments with secret header values, bodies and credentials replaced by `***`.
 pub(super) fn argv(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let switches = switches();
     let mut masked = Vec::new();
     let mut expected = None;
     for argument in arguments {
@@ -17,7 +20,7 @@ pub(super) fn argv(arguments: impl Iterator<Item = String>) -> Vec<String> {
             masked.push(secret(kind, &argument));
             continue;
         }
-        let (text, next) = option(&argument);
+        let (text, next) = option(&argument, &switches);
         expected = next;
         masked.push(text);
     }
@@ -49,13 +52,17 @@ pub(super) fn message(text: &str) -> String {
 pub(super) enum Kind {
     Header,
     Body,
+    /// Or `env:NAME`.
+    Credentials,
 }
 
-/// All of them.
-const OPTIONS: [(&str, char, Kind); 2] = [("header", 'H', Kind::Header), ("body", 'b', Kind::Body)];
-
-/// The short options that take no value.
-const SWITCHES: [char; 4] = ['k', '4', '6', 'q'];
+/// All of them, by their long and short names.
+const OPTIONS: [(&str, Option<char>, Kind); 4] = [
+    ("header", Some('H'), Kind::Header),
+    ("body", Some('b'), Kind::Body),
+    ("user", Some('u'), Kind::Credentials),
+    ("bearer", None, Kind::Credentials),
+];
 
 /// What may be secret in the value of the option `--long`; that of any other is at most a URL with credentials.
 pub(super) fn kind(long: &str) -> Option<Kind> {
@@ -63,7 +70,7 @@ pub(super) fn kind(long: &str) -> Option<Kind> {
 }
 
 /// The argument with an attached value masked, or the kind of value that must follow it.
-fn option(argument: &str) -> (String, Option<Kind>) {
+fn option(argument: &str, switches: &[char]) -> (String, Option<Kind>) {
     for (long, _, kind) in OPTIONS {
         match argument.strip_prefix("--").and_then(|typed| typed.strip_prefix(long)) {
             Some("") => return (argument.to_owned(), Some(kind)),
@@ -71,10 +78,10 @@ fn option(argument: &str) -> (String, Option<Kind>) {
             _ => {}
         }
     }
-    // Short options may stand together.
+    // Short options may stand together, where those in front take no value.
     let cluster = argument.strip_prefix('-').filter(|rest| !rest.starts_with('-')).unwrap_or_default();
-    let flags = cluster.len() - cluster.trim_start_matches(SWITCHES).len();
-    for (_, short, kind) in OPTIONS {
+    let flags = cluster.len() - cluster.trim_start_matches(switches).len();
+    for (short, kind) in OPTIONS.iter().filter_map(|(_, short, kind)| short.map(|short| (short, *kind))) {
         match cluster[flags..].strip_prefix(short) {
             Some("") => return (argument.to_owned(), Some(kind)),
             Some(rest) => {
@@ -87,6 +94,13 @@ fn option(argument: &str) -> (String, Option<Kind>) {
     (mask_userinfo(argument), None)
 }
 
+/// The short options of `bench` that take no value.
+fn switches() -> Vec<char> {
+    let command = plan_file::command();
+    let without_value = command.get_arguments().filter(|option| !option.get_action().takes_values());
+    without_value.filter_map(Arg::get_short).collect()
+}
+
 /// The value of an option, by what may be secret in it.
 pub(super) fn value(kind: Option<Kind>, text: &str) -> String {
     kind.map_or_else(|| mask_userinfo(text), |kind| secret(kind, text))
@@ -95,7 +109,7 @@ pub(super) fn value(kind: Option<Kind>, text: &str) -> String {
 /// Whether `***` still stands where a secret belongs.
 pub(super) fn is_placeholder(kind: Option<Kind>, text: &str) -> bool {
     match kind {
-        Some(Kind::Body) => text == MASK,
+        Some(Kind::Body | Kind::Credentials) => text == MASK,
         Some(Kind::Header) => secret_header(text).is_some_and(|(_, value)| value == MASK),
         None => text.split_once("://").is_some_and(|(_, rest)| rest.starts_with(&format!("{MASK}@"))),
     }
@@ -105,7 +119,8 @@ fn secret(kind: Kind, text: &str) -> String {
     match kind {
         // The name of a file is no secret.
         _ if text.starts_with('@') => text.to_owned(),
-        Kind::Body => MASK.to_owned(),
+        Kind::Credentials if auth::is_reference(text) => text.to_owned(),
+        Kind::Body | Kind::Credentials => MASK.to_owned(),
         Kind::Header => match secret_header(text) {
             Some((name, _)) => format!("{name}: {MASK}"),
             None => text.to_owned(),
@@ -121,7 +136,7 @@ fn secret_header(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Checks what must hold for every command line that is accepted as a load run, `bytes` being its arguments with a NUL
-/// between them: nothing is kept of a body, of a secret header's value and of a URL's credentials.
+/// between them: nothing is kept of a body, of a secret header's value and of credentials.
 ///
 /// # Panics
 /// When one of these does not hold: a bug.
@@ -134,7 +149,7 @@ pub fn fuzz_argv(bytes: &[u8]) {
     if text.contains(SECRET) {
         return;
     }
-    let mut bench = Args::augment_args(Command::new("bench"));
+    let mut bench = plan_file::command();
     // A secret at the end of each argument in turn, where the program itself takes it for one.
     for at in 0..typed.len() {
         let mut arguments: Vec<String> = typed.iter().map(|&argument| argument.to_owned()).collect();
@@ -151,8 +166,6 @@ pub fn fuzz_argv(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use clap::ArgAction;
-
     use super::*;
 
     #[track_caller]
@@ -169,14 +182,8 @@ mod tests {
         check(&["-Hcookie:a=b", "--header=X-Api-Key: k"], &["-Hcookie: ***", "--header=X-Api-Key: ***"]);
         check(&["-qH", "Proxy-Authorization: x"], &["-qH", "Proxy-Authorization: ***"]);
         check(&["-k4qHCookie: x", "-6kb", "x"], &["-k4qHCookie: ***", "-6kb", "***"]);
+        check(&["-kqH", "Cookie: x"], &["-kqH", "Cookie: ***"]);
         check(&["-H", "@secrets.txt", "-H", "Cookie:"], &["-H", "@secrets.txt", "-H", "Cookie:"]);
-    }
-
-    #[test]
-    fn the_switches_are_those_of_the_command_line() {
-        let bench = Args::augment_args(Command::new("bench"));
-        let switches = bench.get_arguments().filter(|option| matches!(option.get_action(), ArgAction::SetTrue));
-        assert_eq!(switches.filter_map(clap::Arg::get_short).collect::<Vec<_>>(), SWITCHES);
     }
 
     #[test]
@@ -186,8 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn credentials_are_masked_and_where_they_stand_is_not() {
+        check(&["-u", "me:pw", "-ume:pw", "-u=me:pw", "-ku", "me:pw"], &["-u", "***", "-u***", "-u***", "-ku", "***"]);
+        check(&["--user", "me:pw", "--user=me:pw"], &["--user", "***", "--user=***"]);
+        check(&["--bearer", "token", "--bearer=token"], &["--bearer", "***", "--bearer=***"]);
+        check(&["-u", "@login", "--bearer=env:TOKEN", "-uenv:ME"], &["-u", "@login", "--bearer=env:TOKEN", "-uenv:ME"]);
+    }
+
+    #[test]
     fn a_mask_is_known_where_a_secret_belongs_and_nowhere_else() {
-        for (long, text) in [("header", "Cookie: ***"), ("body", "***"), ("url", "http://***@host/")] {
+        for (long, text) in [
+            ("header", "Cookie: ***"),
+            ("body", "***"),
+            ("user", "***"),
+            ("bearer", "***"),
+            ("url", "http://***@host/"),
+        ] {
             assert!(is_placeholder(kind(long), text), "{text}");
             assert_eq!(value(kind(long), text), text);
         }
@@ -219,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_must_always_hold_holds_for_mutated_command_lines() {
-        let corpus: [&[u8]; 8] = [
+        let corpus: [&[u8]; 10] = [
             b"-H\0Authorization: Bearer x\0-H\0X-Plain: y\0http://a/",
             b"-Hcookie:a=b\0--header=X-Api-Key: k\0http://a/",
             b"-qH\0Proxy-Authorization: x",
@@ -227,9 +248,11 @@ mod tests {
             b"-qbx\0-c\x004\0http://me:pw@a/",
             b"-b=x\0-H=Cookie: x",
             b"-k4Hcookie:a=b\0http://a/",
+            b"-u\0me:pw\0--bearer=x\0-ume:pw",
+            b"-kqu\0me:pw\0--user\0@f\0--bearer\0env:X",
             b"--\0-b\0http://a/",
         ];
-        let telling: [&[u8]; 14] = [
+        let telling: [&[u8]; 20] = [
             b"\0",
             b"-",
             b"--",
@@ -244,6 +267,12 @@ mod tests {
             b"Cookie:",
             b"@",
             b"-c4",
+            b"-k",
+            b"-u",
+            b"\0-u\0",
+            b"--user",
+            b"--bearer",
+            b"env:",
         ];
         crate::mutation::run("command_line", &corpus, &telling, 300, fuzz_argv);
     }

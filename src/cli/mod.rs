@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what becomes of it. One file a subcommand; no defaults hidden here.
 
+mod auth;
 pub mod bench;
 mod driver;
 mod embedded;

@@ -21,8 +21,8 @@ use crate::plan::PlanError;
 const BYTES_MAX: u64 = 1024 * 1024;
 /// The key of the positional arguments.
 const URL: &str = "url";
-/// What to ask for: whoever types one of these takes the place of all.
-const TARGETS: [&str; 2] = [URL, "input"];
+/// What to ask for, and who asks: whoever types one of a kind takes the place of both.
+const KINDS: [[&str; 2]; 2] = [[URL, "input"], ["user", "bearer"]];
 /// Long options that are no keys.
 const NO_KEYS: [&str; 3] = ["plan", "print-plan", "help"];
 /// Names less alike than this are no slips of each other; the measure and the limit by which clap names options.
@@ -71,9 +71,12 @@ pub(super) fn complete(args: Args, mut typed: Vec<OsString>) -> Result<Args, Pla
         said.file = path.display().to_string();
         let text = read(path).map_err(|problem| PlanError::new(format!("--plan {}", said.file), problem))?;
         let matches = parse(&typed).map_err(|problem| PlanError::new("bench", problem))?.1;
+        let command = command();
+        let is_typed = |option: &&Arg| matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let typed_keys: Vec<&str> = command.get_arguments().filter(is_typed).filter_map(key).collect();
         let overruled = |entry: &Entry| {
-            let group = TARGETS.contains(&entry.key.as_str()) && args.names_a_target();
-            group || matches.value_source(entry.id.as_str()) == Some(ValueSource::CommandLine)
+            let alike = KINDS.iter().find(|kind| kind.contains(&entry.key.as_str()));
+            alike.map_or(&[entry.key.as_str()][..], |kind| kind).iter().any(|key| typed_keys.contains(key))
         };
         let mut entries = entries(&said.file, &text, path.parent().unwrap_or_else(|| Path::new("")))?;
         entries.retain(|entry| !overruled(entry));
@@ -163,7 +166,6 @@ pub(super) fn is_list(option: &Arg) -> bool {
 /// A key with its value, as arguments.
 struct Entry {
     key: String,
-    id: clap::Id,
     line: usize,
     arguments: Vec<OsString>,
     /// A secret that was never filled in.
@@ -233,7 +235,6 @@ fn entries(file: &str, text: &str, folder: &Path) -> Result<Vec<Entry>, PlanErro
         let kind = mask::kind(key);
         Ok(Entry {
             key: key.to_owned(),
-            id: option.get_id().clone(),
             line,
             placeholder: values.iter().any(|value| mask::is_placeholder(kind, value)),
             arguments: values.iter().filter_map(|value| argument(option, key, value, folder)).collect(),

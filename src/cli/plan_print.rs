@@ -139,6 +139,7 @@ fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
         "read-timeout" => plan.timeouts.read.and_then(time),
         "deadline" => plan.timeouts.deadline.and_then(time),
         "drain" => time(plan.drain),
+        "requests-per-connection" => plan.requests_per_connection.map(|requests| requests.to_string()),
         "keep-alive" => return Some(Value::Boolean(plan.keep_alive)),
         _ if Takes::of(option) == Takes::Switch => return Some(Value::Boolean(false)),
         _ => option.get_default_values().first().and_then(|value| value.to_str()).map(str::to_owned),
@@ -174,7 +175,7 @@ mod tests {
         let text = printed(&raw, &["http://host/"]);
         let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
-        let none = "requests, rate, arrivals, input, header, body, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, read-timeout, deadline, max-error-rate, abort-on, output";
+        let none = "requests, rate, arrivals, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, read-timeout, deadline, max-error-rate, abort-on, output";
         assert_eq!(unset.trim_end(), none);
         let set: toml::Table = set.parse().expect("TOML");
         let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();
@@ -215,5 +216,20 @@ mod tests {
             assert!(text.lines().any(|printed| printed == line), "{line}: {text}");
         }
         assert!(text.contains("place of ***\nurl = [\"http://***@host/\"]\n") && !text.contains("hush"), "{text}");
+    }
+
+    #[test]
+    fn where_credentials_stand_is_printed_and_they_are_not() {
+        let raw = RawPlan { urls: vec!["http://host/".into()], ..RawPlan::default() };
+        for (typed, line) in [
+            ("--user=me:hush", "user = \"***\""),
+            ("--bearer=hush", "bearer = \"***\""),
+            ("-uenv:ME", "user = \"env:ME\""),
+            ("--bearer=@/run/token", "bearer = \"@/run/token\""),
+        ] {
+            let text = printed(&raw, &["http://host/", typed]);
+            assert!(text.lines().any(|printed| printed == line) && !text.contains("hush"), "{line}: {text}");
+            assert_eq!(text.contains("A secret was left out"), line.contains("***"), "{text}");
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Core<W> {
 impl<W: Source + Sink> Core<W> {
     pub(crate) fn new(plan: Arc<Plan>, shard: &Shard, dialler: Dialler, work: W) -> Self {
         let slots = shard.slots as usize;
-        let pool = Pool::new(dialler, shard.connections, plan.http.depth());
+        let pool = Pool::new(dialler, shard.connections, plan.http.depth(), plan.requests_per_connection_max());
         Self {
             plan,
             work,

@@ -279,7 +279,7 @@ mod tests {
         let plan = plan::validate(&raw, &machine).expect("a plan");
         let shard = plan::shards(&plan)[0];
         let dialler = Dialler::new(&plan, &shard, Arc::new(vec![destination]), None, None);
-        let pool = Pool::new(dialler, 8, 1);
+        let pool = Pool::new(dialler, 8, 1, u64::MAX);
         let watch = Watch::default();
         runtime.block_on(async {
             let mut results = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::future::{Future, ready};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
 use crate::record::timeline::IntervalId;
 use crate::record::{Failure, Interval, Latency, Outcome, Stamps, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
-use crate::wire::decode::Head;
+use crate::wire::content::{ContentDecoder, ContentError};
+use crate::wire::decode::{BodyLength, Head};
 use crate::wire::encode;
 
 /// Unsent requests are recorded in at most this many groups.
@@ -176,6 +178,13 @@ impl Load {
             large_body: self.large_bodies && self.plan.body_of(line).is_some_and(large),
         }
     }
+
+    /// A body that is not what its head says breaks HTTP.
+    #[cold]
+    fn undecodable(&self, error: ContentError) -> Failure {
+        self.explain(Failure::Protocol, &error);
+        Failure::Protocol
+    }
 }
 
 /// The bytes of one line's request, its body included where it is small.
@@ -276,6 +285,9 @@ impl Source for Load {
 }
 
 impl Sink for Load {
+    // In a box: every slot has room for one, and most runs decode nothing.
+    type Intake = Box<ContentDecoder>;
+
     fn beat(&self, now: Nanos) {
         if now < self.control.t0() {
             return;
@@ -317,15 +329,33 @@ impl Sink for Load {
     }
 
     fn reads_heads(&self) -> bool {
-        false
+        self.plan.decode
     }
 
-    fn head(&self, _: &Ticket, _: &Head<'_>) -> Body {
-        Body::Discard
+    fn head(&self, _: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
+        if !self.plan.decode || head.body == BodyLength::None {
+            return Ok(Body::Discard);
+        }
+        let decoder = ContentDecoder::of(head.headers()).map_err(|error| self.undecodable(error))?;
+        Ok(Body::Stream(Box::new(decoder)))
     }
 
-    async fn body(&self, _: &Ticket, _: &[u8]) {
-        unreachable!("load discards bodies");
+    fn body(
+        &self,
+        ticket: &Ticket,
+        decoder: &mut Self::Intake,
+        piece: &[u8],
+    ) -> impl Future<Output = Result<(), Failure>> {
+        let before = decoder.decoded();
+        let fed = decoder.feed(piece, |_| {});
+        if !ticket.warmup {
+            self.state.borrow_mut().tally.traffic.decoded += decoder.decoded() - before;
+        }
+        ready(fed.map_err(|error| self.undecodable(error)))
+    }
+
+    fn end(&self, _: &Ticket, mut decoder: Self::Intake) -> Result<(), Failure> {
+        decoder.finish().map_err(|error| self.undecodable(error))
     }
 
     fn explain(&self, failure: Failure, reason: &dyn Display) {

@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     /// Position in the order of use; identifies an idle connection.
     used: u64,
     idle_since: Nanos,
+    /// So many more requests may be made on it, one under way included; at least 1.
+    left: u64,
 }
 
 /// The right to make one request on a connection.
@@ -69,8 +71,14 @@ pub(crate) enum Way {
 /// What becomes of a leased connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GiveBack {
+    /// No request was made on it.
+    Unused,
+    /// Another request may follow, unless it was the connection's last.
     Keep,
+    /// The answer was whole, and nothing follows it.
     Close,
+    /// Something is outstanding that will never be awaited.
+    Abandon,
 }
 
 /// One core's connections to all origins.
@@ -79,6 +87,8 @@ pub(crate) struct Pool {
     dialler: Dialler,
     /// Most connections open at once.
     capacity: u32,
+    /// Most requests of one connection.
+    requests_max: u64,
     buffer_bytes: usize,
     /// Shared by the decoders of all connections.
     familiar: Rc<RefCell<Familiar>>,
@@ -122,12 +132,14 @@ impl Origin {
 }
 
 impl Pool {
-    /// At most `capacity` connections, and of each at most `streams` at a time where it is HTTP/2.
-    pub(crate) fn new(dialler: Dialler, capacity: u32, streams: u32) -> Self {
+    /// At most `capacity` connections, of each at most `streams` at a time where it is HTTP/2, and on each at most
+    /// `requests_max` requests.
+    pub(crate) fn new(dialler: Dialler, capacity: u32, streams: u32, requests_max: u64) -> Self {
         let origins = RefCell::new((0..dialler.origins()).map(|_| Origin::default()).collect());
         Self {
             dialler,
             capacity,
+            requests_max,
             // Measured: with many connections a small head buffer saves memory and some CPU, with few a larger one
             // takes a typical answer whole.
             buffer_bytes: if capacity > 512 { 1024 } else { 4096 },
@@ -165,7 +177,7 @@ impl Pool {
                 ))
             }
             Ok(Now::Closed) | Err(_) => {
-                self.close(connection);
+                self.abandon(connection);
                 Ok(Leased::Dead)
             }
         })
@@ -212,14 +224,15 @@ impl Pool {
         match result {
             Ok((opened, dial)) => {
                 (state.rest, state.rest_until) = (Nanos::ZERO, Nanos::ZERO);
+                let limits = (self.streams, self.requests_max);
                 let way = match opened {
                     Opened::Stream(stream) => Way::Own(Box::new(self.connection(stream, origin, ended))),
                     Opened::Session(session) => {
-                        Way::Shared(state.streams.add(Carrier::Session(session), origin, ended, self.streams))
+                        Way::Shared(state.streams.add(Carrier::Session(session), origin, ended, limits))
                     }
                     Opened::Pipe(inbox, outbox) => {
                         let pipe = Pipe::new(inbox, outbox, Decoder::sharing(Rc::clone(&self.familiar)));
-                        Way::Shared(state.streams.add(Carrier::Pipe(pipe), origin, ended, self.streams))
+                        Way::Shared(state.streams.add(Carrier::Pipe(pipe), origin, ended, limits))
                     }
                 };
                 if matches!(way, Way::Shared(_)) {
@@ -282,7 +295,7 @@ impl Pool {
     fn connection(&self, stream: Stream, origin: u32, now: Nanos) -> Connection {
         let buffer = Vec::with_capacity(self.buffer_bytes);
         let decoder = Decoder::sharing(Rc::clone(&self.familiar));
-        Connection { stream, decoder, buffer, origin, used: 0, idle_since: now }
+        Connection { stream, decoder, buffer, origin, used: 0, idle_since: now, left: self.requests_max }
     }
 
     /// Ends a lease.
@@ -291,8 +304,11 @@ impl Pool {
             Way::Own(connection) => connection,
             Way::Shared(shared) => return self.give_stream_back(shared, how),
         };
-        if how == GiveBack::Close {
-            return self.close(connection);
+        match how {
+            GiveBack::Unused => {}
+            GiveBack::Keep if connection.left > 1 => connection.left -= 1,
+            GiveBack::Keep | GiveBack::Close => return self.close(connection),
+            GiveBack::Abandon => return self.abandon(connection),
         }
         if !self.room.is_empty() {
             let origin = connection.origin;
@@ -318,9 +334,13 @@ impl Pool {
         let origin = shared.origin();
         if how == GiveBack::Keep && !self.room.is_empty() && shared.can_pass_on(self.streams) {
             let opened = shared.opened();
+            shared.pass_on();
             match self.room.hand_over(origin, opened, Way::Shared(shared)) {
                 Ok(()) => return,
-                Err(Way::Shared(unwanted)) => return self.take_stream_back(unwanted, how),
+                Err(Way::Shared(unwanted)) => {
+                    unwanted.spare();
+                    return self.take_stream_back(unwanted, how);
+                }
                 Err(Way::Own(_)) => unreachable!("what comes back is what was offered"),
             }
         }
@@ -339,15 +359,27 @@ impl Pool {
     /// Closes every idle connection, and waits until no task of one runs any more.
     pub(crate) async fn close_idle(&self) {
         for origin in &mut *self.origins.borrow_mut() {
-            let closed = origin.idle.drain(..).count() as u32 + origin.streams.close_all();
+            let closed = origin.idle.drain(..).map(|connection| connection.stream.close()).count() as u32;
+            let closed = closed + origin.streams.close_all();
             self.open.set(self.open.get() - closed);
         }
         self.dialler.running().ended().await;
     }
 
+    /// Ends a connection in good order.
     fn close(&self, connection: Box<Connection>) {
-        self.open.set(self.open.get() - 1);
+        connection.stream.close();
+        self.closed();
+    }
+
+    /// Ends a connection without a word.
+    fn abandon(&self, connection: Box<Connection>) {
         drop(connection);
+        self.closed();
+    }
+
+    fn closed(&self) {
+        self.open.set(self.open.get() - 1);
         self.room.call_one();
     }
 
@@ -357,7 +389,7 @@ impl Pool {
             let mut origins = self.origins.borrow_mut();
             let idle = &mut origins[origin as usize].idle;
             if let Ok(position) = idle.binary_search_by_key(&used, |connection| connection.used) {
-                drop(idle.remove(position));
+                idle.remove(position).stream.close();
                 self.open.set(self.open.get() - 1);
                 return true;
             }

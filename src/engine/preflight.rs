@@ -30,6 +30,8 @@ const CORE_BYTES: u64 = 4 << 20;
 const CONNECTION_BYTES: u64 = 2_560;
 /// What TLS adds to it: buffers of monoio-rustls and rustls; 27 KiB a connection were measured in all.
 const TLS_BYTES: u64 = 25_600;
+/// What `--decode` adds while a small body is decoded.
+const DECODER_BYTES: u64 = 40_960;
 /// The kernel's side of one end of a connection, with little in its buffers.
 const SOCKET_BYTES: u64 = 5_888;
 /// The embedded target's side of a connection, in user space.
@@ -44,6 +46,8 @@ const REUSE_AFTER: Nanos = Nanos::from_secs(1);
 /// Requests a second that one thread of a closed load makes when each has a connection of its own; 12,000 to 15,000 were
 /// measured on loopback.
 const CLOSED_RATE_PER_CORE: u64 = 10_000;
+/// The same on connections that stay open, rounded down.
+const KEPT_RATE_PER_CORE: u64 = 100_000;
 /// Of so many connections of a closed load this side closes one before the server does: 40 to 800 were measured with 4 to
 /// 64 connections to servers that are quick to close. An open load mostly waits for the answer, and then is nearly always
 /// first: 87 to 97 of 100.
@@ -124,8 +128,9 @@ pub fn check(plan: &Plan, machine: &Machine, decision: &Decision) -> Result<Clea
     let mut destinations = Destinations::resolve(plan)?;
     destinations.try_sources(plan)?;
     let addresses: HashSet<SocketAddr> = destinations.addresses().collect();
-    // Without keep-alive any number of ports may be needed.
-    let needed = if plan.keep_alive { u64::from(plan.connections) } else { u64::MAX };
+    // Where connections are closed, any number of ports may be needed.
+    let kept = plan.requests_per_connection_max() == u64::MAX;
+    let needed = if kept { u64::from(plan.connections) } else { u64::MAX };
     // A unix socket takes no port.
     let ports = (!addresses.is_empty()).then(|| machine::ports(&addresses, &plan.network.sources, needed)).flatten();
     if let Some(ports) = ports {
@@ -165,7 +170,8 @@ fn memory_needed(plan: &Plan) -> u64 {
     let target = if plan.embedded_target { TARGET_CONNECTION_BYTES } else { 0 };
     let encrypted = plan.urls.origins().iter().any(|origin| origin.scheme == Scheme::Https);
     let tls = if encrypted { TLS_BYTES } else { 0 };
-    let connection = CONNECTION_BYTES + tls + body + target + ends(plan) * SOCKET_BYTES;
+    let decoder = if plan.decode { DECODER_BYTES } else { 0 };
+    let connection = CONNECTION_BYTES + tls + decoder + body + target + ends(plan) * SOCKET_BYTES;
     PROCESS_BYTES + plan.cores.len() as u64 * CORE_BYTES + u64::from(plan.connections) * connection
 }
 
@@ -240,42 +246,55 @@ fn judge_ports(plan: &Plan, to: &HashSet<SocketAddr>, ports: &Ports) -> Result<V
     Ok(taken.into_iter().chain(churn).collect())
 }
 
-/// Whether a run that closes each connection after its answer may run out of `free` ports: those of the connections that
-/// this side closes first stay in TIME_WAIT. The server closes too, but its answer comes before its FIN.
+/// Whether a run that closes connections after some requests may run out of `free` ports: those of the connections that
+/// this side closes first stay in TIME_WAIT. Without keep-alive the server closes too, but its answer comes before its FIN.
 fn judge_churn(plan: &Plan, ports: &Ports, reuse: Reuse, free: u64) -> Option<Finding> {
-    if plan.keep_alive || free == 0 {
+    let requests_max = plan.requests_per_connection_max();
+    if requests_max == u64::MAX || free == 0 {
         return None;
     }
     let hold = if reuse == Reuse::Allowed { REUSE_AFTER } else { TIME_WAIT };
     let run = plan.end.duration.map_or(u64::MAX, |duration| duration.0.saturating_add(plan.warmup.0));
     let window = hold.0.min(run);
-    let (per_second, share) = match plan.load {
-        Load::Open { rate, .. } => (rate.per_s() / plan.part.count as f64, 1),
-        Load::Closed => ((CLOSED_RATE_PER_CORE * plan.cores.len() as u64) as f64, CLOSED_SHARE),
+    let requests_per_s = match plan.load {
+        Load::Open { rate, .. } => rate.per_s() / plan.part.count as f64,
+        Load::Closed => closed_rate_per_core(requests_max) * plan.cores.len() as f64,
     };
-    let requests = (per_second * window as f64 / NANOS_PER_S as f64).ceil() as u64;
+    // An end that was not announced is this side's alone.
+    let share = if plan.load == Load::Closed && !plan.keep_alive { CLOSED_SHARE } else { 1 };
+    let requests = (requests_per_s * window as f64 / NANOS_PER_S as f64).ceil() as u64;
     // A warm-up makes requests beyond the number that was asked for.
     let most = plan.end.requests.filter(|_| plan.warmup == Nanos::ZERO).unwrap_or(u64::MAX);
-    if (requests.min(most) / share).min(ports.waiting_max) <= free {
+    if (requests.min(most) / requests_max / share).min(ports.waiting_max) <= free {
         return None;
     }
     let lasting = free as f64 / (window as f64 / NANOS_PER_S as f64);
     let load = match plan.load {
-        Load::Open { .. } => format!("{per_second} requests a second"),
+        Load::Open { .. } => format!("{requests_per_s} requests a second"),
         Load::Closed => "a closed load".to_owned(),
+    };
+    let (how, keep) = match plan.requests_per_connection {
+        Some(requests) => (format!("with --requests-per-connection {requests}"), "Raise --requests-per-connection"),
+        None => ("without keep-alive".to_owned(), "Keep connections alive"),
     };
     let remedy = match reuse.command() {
         Some(command) => format!("Let them be used again: {command}"),
-        None if ports.usable(WIDEST) > ports.usable(ports.range) => format!("Keep connections alive, or: {WIDEN}"),
-        None => "Keep connections alive, or use more addresses, of ours (--source) or of the target".to_owned(),
+        None if ports.usable(WIDEST) > ports.usable(ports.range) => format!("{keep}, or: {WIDEN}"),
+        None => format!("{keep}, or use more addresses, of ours (--source) or of the target"),
     };
     Some(Finding {
         kind: FindingKind::PortChurn,
         text: format!(
-            "{load} without keep-alive: a connection that this side closes first keeps its local port for {hold}, so that \
+            "{load} {how}: a connection that this side closes first keeps its local port for {hold}, so that \
              above {lasting:.0} of them a second the {free} free ports run out and connecting fails. {remedy}."
         ),
     })
+}
+
+/// Requests a second of one thread of a closed load whose connections make so many each: opening one takes its time.
+fn closed_rate_per_core(requests_max: u64) -> f64 {
+    let (alone, kept) = (1.0 / CLOSED_RATE_PER_CORE as f64, 1.0 / KEPT_RATE_PER_CORE as f64);
+    1.0 / (kept + (alone - kept) / requests_max as f64)
 }
 
 /// Whether a new connection may take the port of one in TIME_WAIT.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use bytes::Buf as _;
 use monoio::buf::IoBuf as _;
 
+use self::limits::Limits;
 use super::control::NEVER;
 use super::core::Core;
 use super::dialler::Refused;
@@ -21,6 +22,7 @@ use crate::record::{Failure, Outcome, Stamps};
 use crate::units::Nanos;
 use crate::wire::decode::{Decoder, Event};
 
+mod limits;
 mod pipeline;
 mod stream;
 
@@ -31,7 +33,7 @@ const RECEIVES_IN_A_ROW: u32 = 8;
 
 /// A slot's own state; allocated before the start. What a request needs lives here and not in the futures that work on
 /// it: with a thousand connections, each cache line that a slot touches is a miss.
-pub(crate) struct Slot<'a, W> {
+pub(crate) struct Slot<'a, W: Sink> {
     core: &'a Core<W>,
     watch: &'a Watch,
     id: usize,
@@ -43,16 +45,10 @@ pub(crate) struct Slot<'a, W> {
     moved: Moved,
     limits: Limits,
     answer: Answer,
+    /// Of the answer whose head came last.
+    body: Body<W::Intake>,
     /// What only requests over HTTP/2 need.
     message: Option<Box<stream::Message>>,
-}
-
-/// When a request must have come to something.
-#[derive(Clone, Copy)]
-struct Limits {
-    deadline: Nanos,
-    request: Nanos,
-    read: Option<Nanos>,
 }
 
 /// Why an attempt did not bring an answer.
@@ -88,7 +84,6 @@ struct Answer {
     /// 0 until its head has come.
     status: u16,
     keep_alive: bool,
-    stream: bool,
     complete: bool,
     /// When its last byte so far was seen; the request's sending before any.
     last_byte: Nanos,
@@ -124,6 +119,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             moved: Moved::default(),
             limits: Limits { deadline: NEVER, request: NEVER, read: None },
             answer: Answer::default(),
+            body: Body::Discard,
             message: None,
         }
     }
@@ -241,11 +237,19 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     /// Gives the connection back or closes it, and says what became of the ticket; `first`: another attempt may follow.
     fn conclude(&mut self, lease: Lease, result: Result<(), Broken>, first: bool) -> Result<Outcome, Attempt> {
         let pooled = lease.dialled.is_none();
-        // A stream that failed says nothing about the others; an HTTP/2 connection that is of no use says so itself.
-        let usable = matches!(lease.way, Way::Shared(_)) || (result.is_ok() && self.answer.keep_alive);
-        let keep = usable && self.core.plan.keep_alive;
-        self.stamps.done = if result.is_ok() { self.answer.last_byte } else { clock::now() };
-        let how = if keep { GiveBack::Keep } else { GiveBack::Close };
+        let how = match (&lease.way, &result) {
+            // A stream that failed says nothing about the others; a shared connection that is of no use says so itself.
+            (Way::Shared(_), _) => GiveBack::Keep,
+            (Way::Own(_), Ok(())) if self.answer.keep_alive => GiveBack::Keep,
+            (Way::Own(_), Ok(())) => GiveBack::Close,
+            (Way::Own(_), Err(_)) => GiveBack::Abandon,
+        };
+        if result.is_ok() {
+            self.stamps.done = self.answer.last_byte;
+        } else {
+            self.stamps.done = clock::now();
+            self.body = Body::Discard;
+        }
         self.core.pool.give_back(lease, how, self.stamps.done);
         let retry = |anything_sent: bool| first && pooled && (!anything_sent || self.ticket.idempotent);
         Ok(match result {
@@ -297,7 +301,26 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             self.receive_body(connection).await?;
         }
         self.answer.keep_alive &= !cut_short;
-        Ok(())
+        self.end_body()
+    }
+
+    /// Gives a piece of the body to whoever wants it.
+    async fn hand_over(&mut self, piece: &[u8]) -> Result<(), Broken> {
+        match &mut self.body {
+            Body::Stream(intake) => self.core.work.body(&self.ticket, intake, piece).await.map_err(Broken::Failed),
+            Body::Discard => Ok(()),
+        }
+    }
+
+    /// The answer is whole; so is a body that was handed over.
+    fn end_body(&mut self) -> Result<(), Broken> {
+        if matches!(self.body, Body::Discard) {
+            return Ok(());
+        }
+        match std::mem::take(&mut self.body) {
+            Body::Stream(intake) => self.core.work.end(&self.ticket, intake).map_err(Broken::Failed),
+            Body::Discard => Ok(()),
+        }
     }
 
     /// Sends what the first write left over, and a body that is too large to go out with the head.
@@ -380,7 +403,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     async fn receive_now(&mut self, connection: &mut Connection) -> Result<Now, Broken> {
         let reset = |_: io::Error| Broken::Failed(Failure::Reset);
         let discardable = connection.decoder.discardable();
-        if !self.answer.stream && discardable >= DISCARD_FROM {
+        if matches!(self.body, Body::Discard) && discardable >= DISCARD_FROM {
             let mut scratch = self.core.scratch.borrow_mut();
             let found = connection.stream.discard_now(discardable, &mut scratch).map_err(reset)?;
             if let Now::Bytes(count) = found {
@@ -403,7 +426,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     async fn feed(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<(), Broken> {
         let mut position = 0;
         while let Fed::Piece(piece) = self.decode(&mut connection.decoder, bytes, &mut position)? {
-            self.core.work.body(&self.ticket, &bytes[piece]).await;
+            self.hand_over(&bytes[piece]).await?;
         }
         // Bytes beyond the end of the answer belong to nothing.
         if position < bytes.len() { Err(Broken::Failed(Failure::Protocol)) } else { Ok(()) }
@@ -424,9 +447,11 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
                 Event::Head(head) => {
                     self.answer.status = head.status;
                     self.answer.keep_alive = head.keep_alive;
-                    self.answer.stream = self.core.work.head(&self.ticket, &head) == Body::Stream;
+                    self.body = self.core.work.head(&self.ticket, &head).map_err(Broken::Failed)?;
                 }
-                Event::Body(piece) if self.answer.stream => return Ok(Fed::Piece(*position - piece.len()..*position)),
+                Event::Body(piece) if matches!(self.body, Body::Stream(_)) => {
+                    return Ok(Fed::Piece(*position - piece.len()..*position));
+                }
                 Event::Body(_) => {}
                 Event::End => {
                     self.answer.complete = true;
@@ -456,32 +481,6 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
 impl From<Expired> for Broken {
     fn from(Expired: Expired) -> Self {
         Self::Expired
-    }
-}
-
-impl Limits {
-    /// The next limit that applies after a byte at `last_byte`.
-    fn at(&self, last_byte: Nanos) -> Nanos {
-        let read = self.read.map_or(NEVER, |read| Nanos(last_byte.0 + read.0));
-        self.deadline.min(self.request).min(read)
-    }
-
-    /// Which limit on the whole answer had passed at `now`.
-    fn broken_at(&self, now: Nanos) -> Option<Failure> {
-        match now {
-            _ if now >= self.deadline => Some(Failure::Deadline),
-            _ if now >= self.request => Some(Failure::Timeout),
-            _ => None,
-        }
-    }
-
-    /// What it means that waiting was given up at `now`: the limit that had passed, or else the end of the drain.
-    fn passed_at(&self, now: Nanos, last_byte: Nanos) -> Outcome {
-        match self.broken_at(now) {
-            Some(failure) => Outcome::Failed(failure),
-            None if now >= self.at(last_byte) => Outcome::Failed(Failure::ReadTimeout),
-            None => Outcome::InFlightAtEnd,
-        }
     }
 }
 

@@ -69,12 +69,13 @@ pub trait Source {
 }
 
 /// What is to become of an answer's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body<I> {
     /// Counted and thrown away.
+    #[default]
     Discard,
-    /// Handed over, piece by piece.
-    Stream,
+    /// Handed over, piece by piece, to be taken in by this.
+    Stream(I),
 }
 
 /// HTTP bytes of one request, both tries of a redialled one included.
@@ -108,6 +109,9 @@ pub struct Handshake {
 
 /// Where a worker's answers go.
 pub trait Sink {
+    /// What takes in the body of one answer: the sink's own, kept by whoever reads the answer.
+    type Intake;
+
     /// Time passes: called at least once a millisecond, unless the core was kept from running.
     fn beat(&self, now: Nanos);
 
@@ -124,10 +128,27 @@ pub trait Sink {
     fn reads_heads(&self) -> bool;
 
     /// The head of the answer; not called where its making can be spared and nobody reads it.
-    fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Body;
+    ///
+    /// # Errors
+    /// What the ticket fails with, the answer being no good; explained already. So are those of the next two.
+    fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure>;
 
-    /// A piece of a streamed body.
-    fn body(&self, ticket: &Ticket, piece: &[u8]) -> impl Future<Output = ()>;
+    /// A piece of a streamed body, without its framing.
+    ///
+    /// # Errors
+    /// What the ticket fails with.
+    fn body(
+        &self,
+        ticket: &Ticket,
+        intake: &mut Self::Intake,
+        piece: &[u8],
+    ) -> impl Future<Output = Result<(), Failure>>;
+
+    /// The end of a streamed body, once it is whole by its framing.
+    ///
+    /// # Errors
+    /// What the ticket fails with.
+    fn end(&self, ticket: &Ticket, intake: Self::Intake) -> Result<(), Failure>;
 
     /// Why a connection or an answer failed, in words; the first of each kind is what people read.
     fn explain(&self, failure: Failure, reason: &dyn Display);

@@ -133,7 +133,7 @@ async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, O
                     Ok(lease) => {
                         opening.opened.set(opening.opened.get() + 1);
                         core.work.connected(&lease.dialled.expect("it was dialled just now"));
-                        core.pool.give_back(lease, GiveBack::Keep, clock::now());
+                        core.pool.give_back(lease, GiveBack::Unused, clock::now());
                     }
                     Err(Refused::Failed(failure, text)) => {
                         core.work.explain(failure, &text);
@@ -162,7 +162,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::engine::work::{Dial, Due, Moved, Next, Sink, Source, Ticket};
+    use crate::engine::work::{Body, Dial, Due, Moved, Next, Sink, Source, Ticket};
     use crate::engine::{Progress, Team, machine, preflight};
     use crate::net::runtime::Decision;
     use crate::plan::{self, DriverChoice, RawPlan};
@@ -202,6 +202,8 @@ mod tests {
     }
 
     impl Sink for Faulty {
+        type Intake = <Load as Sink>::Intake;
+
         fn beat(&self, now: Nanos) {
             self.load.beat(now);
         }
@@ -226,12 +228,16 @@ mod tests {
             self.load.reads_heads()
         }
 
-        fn head(&self, ticket: &Ticket, head: &Head<'_>) -> crate::engine::work::Body {
+        fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
             self.load.head(ticket, head)
         }
 
-        async fn body(&self, ticket: &Ticket, piece: &[u8]) {
-            self.load.body(ticket, piece).await;
+        async fn body(&self, ticket: &Ticket, intake: &mut Self::Intake, piece: &[u8]) -> Result<(), Failure> {
+            self.load.body(ticket, intake, piece).await
+        }
+
+        fn end(&self, ticket: &Ticket, intake: Self::Intake) -> Result<(), Failure> {
+            self.load.end(ticket, intake)
         }
 
         fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {

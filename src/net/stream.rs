@@ -12,13 +12,13 @@ use monoio::buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, Split};
 use monoio::net::TcpStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, recv, sockopt};
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use rustls::pki_types::ServerName;
 
 use super::connect::Route;
 use super::ready;
-use super::tls::{Client, Encrypted};
+use super::tls::{Client, Encrypted, farewell};
 use super::turn::fair;
 
 /// How many bytes one discarding receive asks for at most.
@@ -107,6 +107,16 @@ impl Stream {
         match &mut self.wire {
             Wire::Plain(tcp) => Either::Left(fair(tcp.read(buf))),
             Wire::Encrypted(tls) => Either::Right(Box::pin(fair(tls.read(buf)))),
+        }
+    }
+
+    /// Closes in good order, without waiting: under TLS with the farewell that its rules ask for (RFC 8446 section 6.1), if
+    /// the socket has room for it.
+    pub fn close(self) {
+        if let Wire::Encrypted(tls) = self.wire {
+            let (tcp, session) = tls.into_parts();
+            // Whether it was heard changes nothing.
+            let _ = send(borrow(&tcp, self.fd), &farewell(session), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
     }
 

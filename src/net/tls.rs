@@ -172,6 +172,14 @@ impl Client {
     }
 }
 
+/// What is still to be sent of a session that ends: a close_notify at the end, in a record of its own.
+pub(super) fn farewell(mut session: ClientConnection) -> Vec<u8> {
+    session.send_close_notify();
+    let mut records = Vec::new();
+    while session.wants_write() && session.write_tls(&mut records).is_ok() {}
+    records
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

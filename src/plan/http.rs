@@ -99,6 +99,23 @@ impl Http {
         }
     }
 
+    /// Reads and checks `--requests-per-connection`.
+    ///
+    /// # Errors
+    /// No number, or one that leaves connections without a use.
+    pub fn requests_per_connection(&self, typed: &Option<String>, keep_alive: bool) -> Result<Option<u64>, PlanError> {
+        let option = "--requests-per-connection";
+        let Some(text) = typed else { return Ok(None) };
+        let requests = parse_count(text).map_err(|problem| PlanError::new(option, problem))?;
+        let problem = match requests {
+            0 => "must be at least 1",
+            _ if !keep_alive => "does not go with --keep-alive false, which closes after each request; leave one out",
+            _ if requests < u64::from(self.depth()) => "is less than each connection carries at a time; raise it",
+            _ => return Ok(Some(requests)),
+        };
+        Err(PlanError::new(format!("{option} {requests}"), problem))
+    }
+
     /// The most requests in flight on one connection.
     pub fn depth(&self) -> u32 {
         self.streams.max(self.pipeline)

@@ -3,6 +3,7 @@
 //! Pure: files, clocks and the machine's properties are arguments.
 
 pub mod alias;
+pub mod auth;
 pub mod error;
 pub mod http;
 mod jsonlines;
@@ -76,8 +77,12 @@ pub struct Plan {
     pub tls: Tls,
     /// Where connections go and from where.
     pub network: Network,
-    /// False closes every connection after its answer.
+    /// Content codings of answers are undone, and the bytes that come of it counted.
+    pub decode: bool,
+    /// False closes every connection after its answer, as each request announces.
     pub keep_alive: bool,
+    /// A connection is closed after so many requests, unannounced; `None` keeps it.
+    pub requests_per_connection: Option<u64>,
     /// Start even when no connection can be opened.
     pub start_anyway: bool,
     /// What carries the bytes, as asked for.
@@ -160,6 +165,11 @@ impl Plan {
     /// The same, sharing its bytes instead of borrowing them; allocates nothing.
     pub fn shared_body_of(&self, line: u64) -> Option<Bytes> {
         self.urls.shared_body(line).or_else(|| self.body.clone())
+    }
+
+    /// The most requests that one connection carries, 1 or more.
+    pub fn requests_per_connection_max(&self) -> u64 {
+        if self.keep_alive { self.requests_per_connection.unwrap_or(u64::MAX) } else { 1 }
     }
 
     /// The length of the longest body.

@@ -66,6 +66,21 @@ impl fmt::Debug for PemFile {
     }
 }
 
+/// Credentials that were given, wherever they were read; secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RawAuth {
+    /// `-u`, as `user:password`.
+    pub user: Option<String>,
+    /// `--bearer`.
+    pub bearer: Option<String>,
+}
+
+impl fmt::Debug for RawAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawAuth").finish_non_exhaustive()
+    }
+}
+
 /// What was said of TLS.
 #[derive(Clone, Debug, Default)]
 pub struct RawTls {
@@ -176,8 +191,16 @@ pub struct RawPlan {
     pub tls: RawTls,
     /// All that is said of the way of connections.
     pub network: RawNetwork,
+    /// `-u` and `--bearer`.
+    pub auth: RawAuth,
+    /// `--compressed`.
+    pub compressed: bool,
+    /// `--decode`.
+    pub decode: bool,
     /// `--keep-alive`.
     pub keep_alive: Option<bool>,
+    /// `--requests-per-connection`.
+    pub requests_per_connection: Option<String>,
     /// `--start-anyway`.
     pub start_anyway: bool,
     /// `--driver`.

@@ -4,10 +4,12 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-
+use super::auth::{Authorization, basic};
 use super::origin::Site;
+
+/// What answers may be encoded with, where compressed ones are asked for: all that can be decoded but deflate, which has
+/// two meanings.
+const ACCEPTED_CODINGS: &str = "gzip, br, zstd";
 
 /// One header as it goes on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,10 @@ pub struct Own<'a> {
 pub struct Common {
     /// `-H`, in order.
     pub edits: Vec<HeaderEdit>,
+    /// Sent unless an edit says otherwise; instead of those of a URL.
+    pub authorization: Option<Authorization>,
+    /// Asks for compressed answers, unless an edit says otherwise.
+    pub compressed: bool,
     /// Length of the request body, `None` without one.
     pub body_bytes: Option<u64>,
     /// False sends `Connection: close`.
@@ -154,9 +160,10 @@ fn defaults(common: &Common, site: &Site, method: &str, own: Own<'_>) -> Vec<Lin
         plain("User-Agent", concat!("ringload/", env!("CARGO_PKG_VERSION")).to_owned()),
         plain("Accept", "*/*".to_owned()),
     ];
-    if let Some(userinfo) = &site.userinfo {
-        let credentials = if userinfo.contains(':') { userinfo.clone() } else { format!("{userinfo}:") };
-        let value = format!("Basic {}", BASE64_STANDARD.encode(credentials));
+    if common.compressed {
+        all.push(plain("Accept-Encoding", ACCEPTED_CODINGS.to_owned()));
+    }
+    if let Some(value) = authorization(common, site) {
         all.push(Line::Header(Header { name: "Authorization".to_owned(), value, secret: true }));
     }
     match common.body_bytes {
@@ -169,6 +176,13 @@ fn defaults(common: &Common, site: &Site, method: &str, own: Own<'_>) -> Vec<Lin
         all.push(plain("Connection", "close".to_owned()));
     }
     all
+}
+
+/// The credentials of the options, or else of the URL, where a user may come without a password.
+fn authorization(common: &Common, site: &Site) -> Option<String> {
+    let of_url = |user: &String| if user.contains(':') { basic(user) } else { basic(&format!("{user}:")) };
+    let of_options = common.authorization.as_ref().map(|authorization| authorization.value.clone());
+    of_options.or_else(|| site.userinfo.as_ref().map(of_url))
 }
 
 /// Reads one `-H` argument or one line of a header file.
@@ -281,11 +295,12 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::super::origin::parse_site;
+    use super::super::raw::RawAuth;
     use super::*;
 
     fn check(edits: &[&str], body_bytes: Option<u64>, keep_alive: bool, method: &str, expect: Expect) {
         let edits = edits.iter().map(|text| parse_header(text, false).expect(text)).collect();
-        let common = Common { edits, body_bytes, keep_alive };
+        let common = Common { edits, body_bytes, keep_alive, ..Common::default() };
         let site = parse_site("http://host:8080").expect("a site");
         let template = Template::new(&common, 0, &site, method, Own::default());
         expect.assert_eq(&template.header_lines.replace("\r\n", "\n").replace(env!("CARGO_PKG_VERSION"), "VERSION"));
@@ -359,9 +374,40 @@ mod tests {
     }
 
     #[test]
+    fn credentials_of_the_options_win_over_the_url_s_and_an_explicit_header_over_both() {
+        let site = parse_site("http://me:pw@host").expect("a site");
+        let raw = RawAuth { bearer: Some("token".into()), ..RawAuth::default() };
+        let lines = |edits: &[&str], own: &[HeaderEdit]| {
+            let edits = edits.iter().map(|text| parse_header(text, false).expect(text)).collect();
+            let authorization = Authorization::new(&raw).expect("credentials");
+            let common = Common { edits, authorization, keep_alive: true, ..Common::default() };
+            let lines = Template::new(&common, 0, &site, "GET", Own { edits: own, body: false }).header_lines;
+            lines.lines().filter(|line| line.to_lowercase().starts_with("auth")).collect::<Vec<_>>().join("|")
+        };
+        assert_eq!(lines(&[], &[]), "Authorization: Bearer token");
+        assert_eq!(lines(&["authorization: mine"], &[]), "authorization: mine");
+        assert_eq!(lines(&["Authorization:"], &[]), "");
+        let own = [header("Authorization", Some("its own")).expect("a header")];
+        assert_eq!(lines(&["authorization: mine"], &own), "Authorization: its own");
+    }
+
+    #[test]
+    fn compressed_answers_are_asked_for_unless_a_header_says_otherwise() {
+        let site = parse_site("http://host").expect("a site");
+        let lines = |edits: &[&str]| {
+            let edits = edits.iter().map(|text| parse_header(text, false).expect(text)).collect();
+            let common = Common { edits, compressed: true, keep_alive: true, ..Common::default() };
+            Template::new(&common, 0, &site, "GET", Own::default()).header_lines
+        };
+        assert!(lines(&[]).contains("\r\nAccept-Encoding: gzip, br, zstd\r\n"));
+        assert!(lines(&["accept-encoding: br"]).ends_with("\r\naccept-encoding: br\r\n"));
+        assert!(!lines(&["Accept-Encoding:"]).contains("Encoding"));
+    }
+
+    #[test]
     fn a_line_s_own_headers_replace_those_of_all_and_its_length_has_a_place() {
         let edits = ["X-A: all", "X-B: all"].map(|text| parse_header(text, false).expect(text)).to_vec();
-        let common = Common { edits, body_bytes: Some(5), keep_alive: true };
+        let common = Common { edits, body_bytes: Some(5), keep_alive: true, ..Common::default() };
         let site = parse_site("http://host").expect("a site");
         let own = [("x-a", Some("own")), ("Accept", None), ("Cookie", Some("hush"))]
             .map(|(name, value)| header(name, value).expect(name));

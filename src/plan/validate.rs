@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::auth::Authorization;
 use super::error::PlanError;
 use super::order::Order;
 use super::raw::RawPlan;
@@ -66,7 +67,9 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         http,
         tls: Tls::new(&raw.tls, http.version)?,
         network,
+        decode: raw.decode,
         keep_alive,
+        requests_per_connection: http.requests_per_connection(&raw.requests_per_connection, keep_alive)?,
         start_anyway: raw.start_anyway,
         driver: raw.driver,
         argv: raw.argv.clone(),
@@ -86,7 +89,13 @@ fn common(raw: &RawPlan) -> Result<Common, PlanError> {
         edits.push(parse_header(&header.text, header.secret).map_err(|problem| PlanError::new("-H", problem))?);
     }
     let body_bytes = raw.body.as_ref().map(|body| body.len() as u64);
-    Ok(Common { edits, body_bytes, keep_alive: raw.keep_alive.unwrap_or(true) })
+    Ok(Common {
+        edits,
+        authorization: Authorization::new(&raw.auth)?,
+        compressed: raw.compressed,
+        body_bytes,
+        keep_alive: raw.keep_alive.unwrap_or(true),
+    })
 }
 
 /// The method of lines that name none, without `-X`.
@@ -455,6 +464,9 @@ mod tests {
         refused(&two, "-t 2", "more threads than connections (-c 3 over 2 processes)");
         refused(&RawPlan { once: true, requests: set("5"), ..raw() }, "--once", "-n");
         refused(&RawPlan::default(), "URL", "nothing to ask for");
+        refused(&RawPlan { requests_per_connection: set("0"), ..raw() }, "--requests-per-connection 0", "at least 1");
+        let closing = RawPlan { requests_per_connection: set("1"), keep_alive: Some(false), ..raw() };
+        refused(&closing, "--requests-per-connection", "--keep-alive false");
         let header = RawHeader { text: "nocolon".into(), secret: false };
         refused(&RawPlan { headers: vec![header], ..raw() }, "-H", "colon");
         let input = Input::of_bytes("urls.txt", &b"x"[..]);

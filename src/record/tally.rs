@@ -48,6 +48,8 @@ pub struct Traffic {
     pub received: u64,
     /// Sent.
     pub sent: u64,
+    /// Bytes of bodies after decoding, of those that were not encoded too; 0 where nothing is to be decoded.
+    pub decoded: u64,
 }
 
 /// Response times that are only lower bounds: timeouts, and what had no end.
@@ -136,6 +138,7 @@ impl Tally {
         }
         self.traffic.received += other.traffic.received;
         self.traffic.sent += other.traffic.sent;
+        self.traffic.decoded += other.traffic.decoded;
         self.warmup.requests += other.warmup.requests;
         self.warmup.failed += other.warmup.failed;
         for (latency, part) in other.latencies.iter() {

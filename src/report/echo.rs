@@ -46,7 +46,12 @@ pub(super) struct PlanEcho<'a> {
     pipeline: u32,
     tls: TlsEcho<'a>,
     network: NetworkEcho,
+    /// `basic` or `bearer`, of the options; those of URLs are not here.
+    authorization: Option<&'static str>,
+    compressed: bool,
+    decode: bool,
     keep_alive: bool,
+    requests_per_connection: Option<u64>,
     start_anyway: bool,
     /// As asked for; the environment has the one that was used.
     driver: &'static str,
@@ -152,7 +157,11 @@ impl<'a> PlanEcho<'a> {
             pipeline: plan.http.pipeline,
             tls: tls(&plan.tls),
             network: NetworkEcho::new(&plan.network),
+            authorization: plan.common.authorization.as_ref().map(|authorization| authorization.scheme.name()),
+            compressed: plan.common.compressed,
+            decode: plan.decode,
             keep_alive: plan.keep_alive,
+            requests_per_connection: plan.requests_per_connection,
             start_anyway: plan.start_anyway,
             driver: plan.driver.name(),
             headers: plan.common.edits.iter().map(header).collect(),
@@ -278,7 +287,7 @@ mod tests {
     use super::super::fixture::{Run, raw};
     use super::*;
     use crate::plan::RawPlan;
-    use crate::plan::raw::{Input, RawHeader};
+    use crate::plan::raw::{Input, RawAuth, RawHeader};
 
     fn digest(raw: &RawPlan) -> String {
         config_digest(&Run::new(raw).finish().0)
@@ -286,6 +295,11 @@ mod tests {
 
     fn with_header(text: &str, secret: bool) -> RawPlan {
         RawPlan { headers: vec![RawHeader { text: text.into(), secret }], ..raw() }
+    }
+
+    fn with_auth(user: Option<&str>, bearer: Option<&str>) -> RawPlan {
+        let auth = RawAuth { user: user.map(str::to_owned), bearer: bearer.map(str::to_owned) };
+        RawPlan { auth, ..raw() }
     }
 
     #[test]
@@ -315,6 +329,11 @@ mod tests {
             digest(&json(r#""weight":3"#)),
             digest(&RawPlan { order: Some(crate::plan::Order::Shuffle), ..raw() }),
             digest(&RawPlan { shard: Some("1/2".into()), ..raw() }),
+            digest(&RawPlan { compressed: true, ..raw() }),
+            digest(&RawPlan { decode: true, ..raw() }),
+            digest(&RawPlan { requests_per_connection: Some("5".into()), ..raw() }),
+            digest(&with_auth(Some("me:pw"), None)),
+            digest(&with_auth(None, Some("token"))),
         ];
         let count = all.len();
         all.sort_unstable();
@@ -348,6 +367,18 @@ mod tests {
         let (plan, _) = Run::new(&raw("hush")).finish();
         assert!(!serde_json::to_string(&PlanEcho::new(&plan)).expect("an echo").contains("hush"));
         assert_eq!(digest(&raw("hush")), digest(&raw("other")));
+    }
+
+    #[test]
+    fn credentials_are_neither_shown_nor_digested() {
+        for (hush, other) in [
+            (with_auth(Some("me:hush"), None), with_auth(Some("you:other"), None)),
+            (with_auth(None, Some("hush")), with_auth(None, Some("other"))),
+        ] {
+            let echo = serde_json::to_string(&PlanEcho::new(&Run::new(&hush).finish().0)).expect("an echo");
+            assert!(!echo.contains("hush") && !echo.contains("bWU6aHVzaA"), "{echo}");
+            assert_eq!(digest(&hush), digest(&other));
+        }
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
         let what = if plan.http.pipeline > 1 { "pipelined requests" } else { "streams" };
         lines.push(format!("  up to {} {what} at a time on each connection", plan.http.depth()));
     }
+    if let Some(requests) = plan.requests_per_connection {
+        lines.push(format!("  each connection closed after {requests} request{}", plural(requests)));
+    }
     if plan.urls.len() > 1 {
         let weights = if plan.urls.weights().is_some() { ", by weight" } else { "" };
         lines.push(format!("  {} lines, {} order{weights}", plan.urls.len(), plan.order.name()));

@@ -141,8 +141,10 @@ struct RatePerS {
 struct Bytes {
     r#in: u64,
     out: u64,
+    decoded: Option<u64>,
     in_per_s: f64,
     out_per_s: f64,
+    decoded_per_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -247,8 +249,10 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         bytes: Bytes {
             r#in: total.traffic.received,
             out: total.traffic.sent,
+            decoded: plan.decode.then_some(total.traffic.decoded),
             in_per_s: summary.bytes_per_s.received,
             out_per_s: summary.bytes_per_s.sent,
+            decoded_per_s: summary.bytes_per_s.decoded,
         },
         latency_us: latencies.map(|of| LatencyUs::named(of, summary.censored_from_q)).collect(),
         client: Client { cpu_s: summary.cpu_s, cpu_us_per_request: summary.cpu_us_per_request },

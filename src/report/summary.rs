@@ -72,6 +72,8 @@ pub struct Bytes {
     pub received: f64,
     /// Sent.
     pub sent: f64,
+    /// Of bodies after decoding; `None` where nothing was to be decoded.
+    pub decoded: Option<f64>,
 }
 
 /// What is said of one histogram, in microseconds.
@@ -125,6 +127,7 @@ impl<'a> Summary<'a> {
             bytes_per_s: Bytes {
                 received: total.traffic.received as f64 / window_s,
                 sent: total.traffic.sent as f64 / window_s,
+                decoded: plan.decode.then_some(total.traffic.decoded as f64 / window_s),
             },
             latencies: total.latencies.map(Statistics::new),
             censored_from_q: censored_from_q(total),

@@ -392,7 +392,8 @@ fn in_flight_at_end(summary: &Summary<'_>) -> Option<Warning> {
 fn churn(summary: &Summary<'_>) -> Option<Warning> {
     let counts = &summary.record.total.counts;
     let reconnects = counts.connections_opened.saturating_sub(counts.connections_opened_before_t0);
-    let churns = summary.plan.keep_alive && counts.sent > 0 && reconnects * 10 > counts.sent;
+    let asked_for = counts.sent / summary.plan.requests_per_connection_max();
+    let churns = summary.plan.keep_alive && counts.sent > 0 && reconnects.saturating_sub(asked_for) * 10 > counts.sent;
     churns.then(|| {
         Code::Churn.because(format!(
             "{reconnects} connections were opened for {} requests although keep-alive is on, usually because the server \

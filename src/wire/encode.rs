@@ -62,7 +62,7 @@ pub fn fuzz_render(bytes: &[u8]) {
     let (Ok(()), Ok(site)) = (check_method(method), parse_site(site)) else { return };
     let mut target = String::new();
     push_target(&mut target, rest);
-    let common = Common { edits: all.to_vec(), body_bytes: None, keep_alive: true };
+    let common = Common { edits: all.to_vec(), body_bytes: None, keep_alive: true, ..Common::default() };
     let template = Template::new(&common, 0, &site, method, Own { edits: own, body: has_body });
     let mut out = Vec::new();
     render(&mut out, &template, &target, has_body.then_some(bytes.len()));
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_request_goes_out_as_typed_and_reuses_its_buffer() {
         let edits = ["x-b: 2", "Accept:", "User-Agent:"].map(|text| parse_header(text, false).expect(text)).to_vec();
-        let common = Common { edits, body_bytes: None, keep_alive: true };
+        let common = Common { edits, body_bytes: None, keep_alive: true, ..Common::default() };
         let site = parse_site("http://host:8080").expect("a site");
         let template = Template::new(&common, 0, &site, "OPTIONS", Own::default());
         let mut out = Vec::with_capacity(256);
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_length_of_a_line_s_own_body_stands_among_the_defaults() {
         let edits = ["Accept:", "User-Agent:", "X-A: b"].map(|text| parse_header(text, false).expect(text)).to_vec();
-        let common = Common { edits, body_bytes: Some(7), keep_alive: true };
+        let common = Common { edits, body_bytes: Some(7), keep_alive: true, ..Common::default() };
         let site = parse_site("http://host").expect("a site");
         let template = Template::new(&common, 0, &site, "PUT", Own { edits: &[], body: true });
         let mut out = Vec::new();

@@ -5,6 +5,8 @@
 
 mod accuracy;
 mod bad_input;
+mod connections;
+mod content;
 mod driver;
 mod failures;
 mod h2;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::nginx::{Process, folders};
 use crate::support::tls::Authority;
-use crate::support::{Report, dead_port, measure};
+use crate::support::{Report, dead_port, encoded, measure};
 
 /// nginx on free ports.
 struct Nginx {
@@ -13,6 +13,8 @@ struct Nginx {
     port: u16,
     /// TLS, to be had with a certificate of the authority.
     tls_port: u16,
+    /// HTTP/2 in cleartext.
+    h2_port: u16,
     authority: Authority,
 }
 
@@ -27,14 +29,19 @@ impl Nginx {
         let port = dead_port();
         let path = folder.path();
         fs::write(path.join("large.bin"), vec![b'x'; 1 << 20]).expect("a file");
-        let (authority, tls_port) = (Authority::new(), dead_port());
+        fs::write(path.join("page.txt"), page()).expect("a file");
+        fs::write(path.join("private.txt"), "for us alone").expect("a file");
+        fs::write(path.join("users"), "me:{PLAIN}word\n").expect("a file");
+        fs::write(path.join("page.br"), encoded::brotli(&page())).expect("a file");
+        fs::write(path.join("page.zst"), encoded::zstd(&page())).expect("a file");
+        let (authority, tls_port, h2_port) = (Authority::new(), dead_port(), dead_port());
         let identity = authority.issue(&["localhost"]);
         fs::write(path.join("server.pem"), identity.certificate).expect("a file");
         fs::write(path.join("server.key"), identity.key).expect("a file");
         fs::copy(authority.file(), path.join("ca.pem")).expect("a file");
-        let config = config(path, port, tls_port);
+        let config = config(path, port, tls_port, h2_port);
         let process = Process::try_start(folder, &config, port)?;
-        Some(Self { process, port, tls_port, authority })
+        Some(Self { process, port, tls_port, h2_port, authority })
     }
 
     fn url(&self, path: &str) -> String {
@@ -55,16 +62,21 @@ impl Nginx {
     }
 }
 
-fn config(folder: &Path, port: u16, tls_port: u16) -> String {
+fn config(folder: &Path, port: u16, tls_port: u16, h2_port: u16) -> String {
     let (folders, folder) = (folders(folder), folder.display());
     format!(
         "daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n\
          events {{ worker_connections 1024; }}\n\
          http {{\n\
-           log_format plain '$status $request_method $uri $bytes_sent';\n\
+           log_format plain '$status $request_method $uri $connection_requests $ssl_session_reused $bytes_sent';\n\
            access_log {folder}/access.log plain;\n\
            keepalive_requests 1000000;\n\
            {folders}\
+           server {{\n\
+             listen 127.0.0.1:{h2_port} http2;\n\
+             location /page.br {{ root {folder}; add_header Content-Encoding br; }}\n\
+             location / {{ return 200 'hello world\\n'; }}\n\
+           }}\n\
            server {{\n\
              listen 127.0.0.1:{port} backlog=1024;\n\
              listen 127.0.0.1:{tls_port} ssl;\n\
@@ -75,9 +87,19 @@ fn config(folder: &Path, port: u16, tls_port: u16) -> String {
              location /few {{ keepalive_requests 5; return 200 'few'; }}\n\
              location /missing {{ return 404; }}\n\
              location /large.bin {{ root {folder}; }}\n\
+             location /page.txt {{ root {folder}; gzip on; gzip_types text/plain; }}\n\
+             location /private.txt {{ root {folder}; auth_basic us; auth_basic_user_file {folder}/users; }}\n\
+             location /token {{ if ($http_authorization != 'Bearer a.token') {{ return 401; }} return 200 'hello'; }}\n\
+             location /page.br {{ root {folder}; add_header Content-Encoding br; }}\n\
+             location /page.zst {{ root {folder}; add_header Content-Encoding zstd; }}\n\
            }}\n\
          }}\n"
     )
+}
+
+/// What pages are like, and longer than one read.
+fn page() -> Vec<u8> {
+    (0..20_000u32).flat_map(|number| format!("line {} of many;\n", number * 7919 % 20_011).into_bytes()).collect()
 }
 
 /// The access log has as many lines of this status as the report has answers, and they are as many bytes.
@@ -171,4 +193,131 @@ fn a_client_that_shows_no_certificate_gets_nginx_s_refusal() {
     let args: Vec<_> = nginx.encrypted("/").into_iter().take(3).chain(["-n", "5"].map(str::to_owned)).collect();
     let report = measure(&args);
     assert_eq!((report.count("http_error"), report.number("status.400")), (5, 5));
+}
+
+#[test]
+fn answers_that_nginx_compresses_are_counted_as_received_and_as_decoded() {
+    let nginx = Nginx::start();
+    let args = |more: &[&str]| [&["-n", "20", "-c", "4"], more, &[&nginx.url("/page.txt")]].concat().join(" ");
+    let measure = |more: &[&str]| measure(&args(more).split(' ').collect::<Vec<_>>());
+    let [plain, compressed, decoded] = [&[][..], &["--compressed"], &["--compressed", "--decode"]].map(measure);
+    let all = 20 * page().len() as u64;
+    for report in [&plain, &compressed, &decoded] {
+        report.assert_ok(20);
+    }
+    assert!(plain.number("bytes.in") > all && compressed.number("bytes.in") < all / 2);
+    assert_eq!(compressed.number("bytes.in"), decoded.number("bytes.in"), "bodies count as received");
+    assert!(plain.at("bytes.decoded").is_null() && compressed.at("bytes.decoded").is_null());
+    assert_eq!(decoded.number("bytes.decoded"), all);
+    let bytes: u64 = [plain, compressed, decoded].iter().map(|report| report.number("bytes.in")).sum();
+    let log = nginx.logged();
+    let logged: u64 = log.iter().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+    assert_eq!((log.len(), logged), (60, bytes));
+}
+
+#[test]
+fn all_codings_that_nginx_serves_are_decoded_in_cleartext_and_under_tls() {
+    let nginx = Nginx::start();
+    for path in ["/page.txt", "/page.br", "/page.zst", "/large.bin"] {
+        let size = if path == "/large.bin" { 1 << 20 } else { page().len() as u64 };
+        for target in [vec![nginx.url(path)], nginx.encrypted(path)] {
+            let options = ["-n", "8", "-c", "2", "--compressed", "--decode"].map(str::to_owned);
+            let report = measure(&[&options, target.as_slice()].concat());
+            report.assert_ok(8);
+            assert_eq!(report.number("bytes.decoded"), 8 * size, "{path}");
+        }
+    }
+}
+
+#[test]
+fn nginx_lets_in_who_shows_the_right_credentials() {
+    let nginx = Nginx::start();
+    let (private, token) = (nginx.url("/private.txt"), nginx.url("/token"));
+    let in_url = private.replace("http://", "http://me:wrong@");
+    for (args, status) in [
+        (["-u", "me:word", &private], "200"),
+        // Those of the options win over those of the URL.
+        (["-u", "me:word", &in_url], "200"),
+        (["-u", "me:wrong", &private], "401"),
+        (["--bearer", "a.token", &token], "200"),
+        (["--bearer", "another.token", &token], "401"),
+    ] {
+        let report = measure(&[&["-n", "5"], &args[..]].concat());
+        assert_eq!(report.number(&format!("status.{status}")), 5, "{}", report.at("status"));
+    }
+}
+
+#[test]
+fn connections_with_a_last_request_are_as_many_as_nginx_sees() {
+    let nginx = Nginx::start();
+    let limit = ["-n", "200", "-c", "4", "-t", "1", "--requests-per-connection", "10"].map(str::to_owned);
+    let mut opened = 0;
+    for (target, resumed) in [(vec![nginx.url("/")], 0), (nginx.encrypted("/"), 16)] {
+        let report = measure(&[&limit, target.as_slice()].concat());
+        report.assert_ok(200);
+        let counts = report.at("counts");
+        // The last of each slot may have requests left.
+        assert!((20..=23).contains(&report.count("connections_opened")) && report.count("redials") == 0, "{counts}");
+        opened += report.count("connections_opened") as usize;
+        // The first of each slot's are opened before a session is known.
+        assert!(report.count("tls_resumed") >= resumed, "{counts}");
+        assert!(!report.warns("churn"), "{}", report.at("warnings"));
+    }
+    let log = nginx.logged();
+    let of = |number: u32| log.iter().filter(|line| line.starts_with(&format!("200 GET / {number} "))).count();
+    assert_eq!((log.len(), of(1), of(11)), (400, opened, 0));
+    assert!(of(10) >= 34, "nearly all are used up: {}", of(10));
+}
+
+#[test]
+fn without_keep_alive_each_connection_to_nginx_resumes_the_session_of_one_before() {
+    let nginx = Nginx::start();
+    for reuse in ["true", "false"] {
+        let options = ["-n", "60", "-c", "2", "-t", "1", "--keep-alive", "false", "--tls-session-reuse", reuse];
+        let report = measure(&[&options.map(str::to_owned), nginx.encrypted("/").as_slice()].concat());
+        report.assert_ok(60);
+        let counts = report.at("counts");
+        assert_eq!((report.count("connections_opened"), report.number("latency_us.tls.count")), (60, 60), "{counts}");
+        let resumed = report.count("tls_resumed");
+        assert!(if reuse == "true" { resumed >= 50 } else { resumed == 0 }, "{counts}");
+        let log = fs::read_to_string(nginx.process.folder.path().join("access.log")).expect("an access log");
+        let by_nginx = log.lines().filter(|line| line.starts_with("200 GET / 1 r ")).count() as u64;
+        // The second run adds none.
+        assert!(by_nginx >= resumed && (reuse == "false" || by_nginx == resumed), "{by_nginx}: {counts}");
+    }
+}
+
+#[test]
+fn bodies_and_last_requests_are_the_same_over_http_2() {
+    let nginx = Nginx::start();
+    let url = |path: &str| format!("http://127.0.0.1:{}{path}", nginx.h2_port);
+    let report = measure(&["-n", "12", "-c", "2", "--streams", "3", "--http", "2", "--decode", &url("/page.br")]);
+    report.assert_ok(12);
+    assert_eq!(report.number("bytes.decoded"), 12 * page().len() as u64);
+    let limit = ["-n", "100", "-c", "2", "-t", "1", "--streams", "2", "--http", "2", "--requests-per-connection", "10"];
+    let report = measure(&[&limit[..], &[&url("/")]].concat());
+    report.assert_ok(100);
+    let counts = report.at("counts");
+    assert!((10..=11).contains(&report.count("connections_opened")), "{counts}");
+    measure(&["-n", "10", "-c", "2", "--http", "2", "--keep-alive", "false", &url("/")]).assert_ok(10);
+    let log = nginx.logged();
+    let of = |number: u32| log.iter().filter(|line| line.starts_with(&format!("200 GET / {number} "))).count();
+    // Those of the limited run, each in full but for the last ones, and one for each request of the last run.
+    assert!(of(10) >= 9 && of(11) == 0 && (20..=21).contains(&of(1)), "{} {} {}", of(1), of(10), of(11));
+}
+
+#[test]
+fn bodies_and_last_requests_are_the_same_in_a_pipeline() {
+    let nginx = Nginx::start();
+    let pipeline = ["-c", "2", "-t", "1", "--pipeline", "2"];
+    let report = measure(&[&pipeline[..], &["-n", "12", "--decode", &nginx.url("/page.br")]].concat());
+    report.assert_ok(12);
+    assert_eq!(report.number("bytes.decoded"), 12 * page().len() as u64);
+    let limit = ["-n", "100", "--requests-per-connection", "10", &nginx.url("/")];
+    let report = measure(&[&pipeline[..], &limit].concat());
+    report.assert_ok(100);
+    assert!((10..=11).contains(&report.count("connections_opened")), "{}", report.at("counts"));
+    let log = nginx.logged();
+    let of = |number: u32| log.iter().filter(|line| line.starts_with(&format!("200 GET / {number} "))).count();
+    assert!(of(10) >= 9 && of(11) == 0, "{} {} {}", of(1), of(10), of(11));
 }

@@ -69,6 +69,7 @@ fn flags_a_plan_file_and_the_printed_plan_are_one_plan() {
     let folder = Folder::new("");
     folder.put("headers.txt", "X-Mine: hush\n");
     folder.put("body.txt", "the body");
+    folder.put("login.txt", "me:hush\n");
     folder.put("urls.txt", format!("{0}/bytes/1\nPUT {0}/bytes/2\n", target.url));
     let (urls, headers, url) = (folder.path("urls.txt"), folder.path("headers.txt"), format!("{}/", target.url));
     let flags = [
@@ -98,6 +99,10 @@ fn flags_a_plan_file_and_the_printed_plan_are_one_plan() {
         "p99>30s",
         "--read-timeout",
         "1.5m",
+        &format!("-u@{}", folder.path("login.txt")),
+        "--compressed",
+        "--decode",
+        "--requests-per-connection=20",
         "-i",
         &urls,
         &url,
@@ -108,7 +113,8 @@ fn flags_a_plan_file_and_the_printed_plan_are_one_plan() {
         format!(
             "requests = 60\nconnections = 3\nrate = \"90k/m\"\narrivals = \"poisson\"\nseed = 7\norder = \"shuffle\"\n\
              threads = \"1\"\nheader = [\"X-A: b\", \"@headers.txt\"]\nbody = \"@body.txt\"\nmax-error-rate = \"0.5%\"\n\
-             abort-on = [\"errors>50% for 5s\", \"p99>30s\"]\nread-timeout = \"90s\"\ninput = \"urls.txt\"\n\
+             abort-on = [\"errors>50% for 5s\", \"p99>30s\"]\nread-timeout = \"90s\"\n\
+             user = \"@login.txt\"\ncompressed = true\ndecode = true\nrequests-per-connection = 20\ninput = \"urls.txt\"\n\
              url = [{url:?}]\n"
         ),
     );
@@ -124,6 +130,9 @@ fn flags_a_plan_file_and_the_printed_plan_are_one_plan() {
     assert_eq!(by_file.at("config_digest"), by_flags.at("config_digest"), "{}", by_file.at("plan"));
     assert_eq!(by_file.at("plan"), by_flags.at("plan"));
     by_file.assert_ok(60);
+    let plan = by_file.at("plan");
+    assert_eq!((&plan["authorization"], &plan["requests_per_connection"]), (&"basic".into(), &20.into()));
+    assert_eq!((&plan["compressed"], &plan["decode"]), (&true.into(), &true.into()));
 }
 
 #[test]
@@ -183,22 +192,30 @@ fn what_to_ask_for_is_replaced_as_a_whole() {
 fn file_names_in_a_plan_are_relative_to_its_folder() {
     let server = Server::answering(OK);
     let folder = Folder::new(
-        "input = \"urls.txt\"\nheader = \"@headers.txt\"\nbody = \"@body.txt\"\noutput = \"report.json\"\nonce = true\n",
+        "input = \"urls.txt\"\nheader = \"@headers.txt\"\nbody = \"@body.txt\"\nbearer = \"@token.txt\"\n\
+         output = \"report.json\"\nonce = true\n",
     );
+    folder.put("token.txt", "a.token");
     folder.put("urls.txt", server.url("/a"));
     folder.put("headers.txt", "X-A: b\n");
     folder.put("body.txt", "the body");
     bench(&["--plan", &folder.plan()]).assert_code(0);
-    assert!(server.requests()[0].headers.contains(&"X-A: b".to_owned()));
+    for header in ["X-A: b", "Authorization: Bearer a.token"] {
+        assert!(server.requests()[0].headers.contains(&header.to_owned()), "{header}");
+    }
     assert_eq!(server.requests()[0].body, b"the body");
     let report = fs::read_to_string(folder.path("report.json")).expect("a report beside the plan");
     Report::parse(&report).assert_ok(1);
 
     // Printed they are absolute, so that the printed plan may be put anywhere.
     let text = printed(&["--plan", &folder.plan()]);
-    for (key, name) in
-        [("input", "urls.txt"), ("header", "headers.txt"), ("body", "body.txt"), ("output", "report.json")]
-    {
+    for (key, name) in [
+        ("input", "urls.txt"),
+        ("header", "headers.txt"),
+        ("body", "body.txt"),
+        ("bearer", "token.txt"),
+        ("output", "report.json"),
+    ] {
         let line = text.lines().find(|line| line.starts_with(&format!("{key} = "))).expect(key);
         assert!(line.contains(&folder.path(name)), "{line}");
     }

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 
 use rustix::process::Signal;
 
-use crate::support::{OK, Server, TargetProgram, bench, dead_port, file, ringload};
+use crate::support::program::command;
+use crate::support::{OK, Program, Server, TargetProgram, bench, dead_port, file, ringload};
 
 const SECRET: &str = "hush-4711";
 
@@ -48,7 +49,9 @@ fn kept_always(options: &[&str]) {
 
 fn sent_it(request: &crate::support::server::Request) -> bool {
     let headers = request.headers.join("\n");
-    headers.contains(SECRET) || String::from_utf8_lossy(&request.body).contains(SECRET)
+    headers.contains(SECRET)
+        || headers.contains("Authorization: Basic bWU6aHVzaC00NzEx")
+        || String::from_utf8_lossy(&request.body).contains(SECRET)
 }
 
 #[test]
@@ -74,6 +77,86 @@ fn a_bad_line_of_a_header_file_is_not_quoted() {
         kept(&["-H", &format!("@{path}"), &server.url("/")]);
     }
     assert_eq!(server.accepted(), 0);
+}
+
+#[test]
+fn credentials_are_masked() {
+    let login = format!("me:{SECRET}");
+    kept_always(&["-u", &login]);
+    kept_always(&[&format!("-u{login}")]);
+    kept_always(&[&format!("--user={login}")]);
+    kept_always(&["-kqu", &login]);
+    kept_always(&["--bearer", SECRET]);
+    kept_always(&[&format!("--bearer={SECRET}")]);
+}
+
+#[test]
+fn credentials_from_files_and_variables_are_masked_and_their_places_are_not() {
+    let login = format!("me:{SECRET}");
+    for (option, content) in [("--user", login.as_str()), ("--bearer", SECRET)] {
+        let (_folder, path) = file(format!("{content}\r\nmore\n"));
+        kept_always(&[option, &format!("@{path}")]);
+        let server = Server::answering(OK);
+        for args in [&["--format", "json"][..], &["--print-plan"]] {
+            let mut command = command(&[&["bench", "-n", "1", option, "env:SECRET", &server.url("/")], args].concat());
+            let finished = Program::spawn(command.env("SECRET", content)).finish();
+            finished.assert_code(0);
+            hidden(&format!("{}{}", finished.stdout, finished.stderr));
+            assert!(finished.stdout.contains("env:SECRET"), "{}", finished.stdout);
+        }
+        assert!(server.requests().iter().all(sent_it) && server.requests().len() == 1);
+    }
+}
+
+#[test]
+fn bad_credentials_are_not_quoted() {
+    let (_folder, no_token) = file(format!("{SECRET} more"));
+    let (_folder, no_text) = file([SECRET.as_bytes(), b":\xff"].concat());
+    for (option, typed, said) in [
+        ("-u", SECRET, "-u: has no colon"),
+        ("-u", &format!("{SECRET}:\u{1}"), "-u: holds a control character"),
+        ("--bearer", &format!("{SECRET} more"), "--bearer: is no token"),
+        ("--bearer", &format!("@{no_token}"), "--bearer: is no token"),
+        ("-u", &format!("@{no_text}"), "is not text"),
+        ("-u", "@/no/such/file", "-u @/no/such/file: cannot read it"),
+        ("--bearer", "env:NO_SUCH_VARIABLE", "--bearer env:NO_SUCH_VARIABLE: this variable is not set"),
+    ] {
+        let finished = bench(&[option, typed, "http://127.0.0.1/"]);
+        finished.assert_code(2);
+        hidden(&finished.stderr);
+        assert!(finished.stderr.contains(said), "{}", finished.stderr);
+    }
+    let both = bench(&["-u", &format!("me:{SECRET}"), "--bearer", SECRET, "http://127.0.0.1/"]);
+    both.assert_code(2);
+    hidden(&both.stderr);
+    assert!(both.stderr.contains("--bearer: does not go with -u"), "{}", both.stderr);
+}
+
+#[test]
+fn credentials_in_plans_are_neither_printed_nor_quoted() {
+    let server = Server::answering(OK);
+    let login = format!("me:{SECRET}");
+    for (option, typed) in [("--user", login.as_str()), ("--bearer", SECRET)] {
+        let printed = bench(&[option, typed, "--print-plan", &server.url("/")]);
+        printed.assert_code(0);
+        hidden(&printed.stdout);
+        let key = option.trim_start_matches('-');
+        assert!(printed.stdout.contains(&format!("{key} = \"***\"")), "{}", printed.stdout);
+        let (_folder, path) = file(&printed.stdout);
+        let refused = bench(&["--plan", &path]);
+        refused.assert_code(2);
+        assert!(refused.stderr.contains(&format!("{key}: still has the placeholder ***")), "{}", refused.stderr);
+        for content in [format!("{key} = \"{typed}\""), format!("{key} = [\"{typed}\"]"), format!("{key} = \"{typed}")]
+        {
+            let (_folder, path) = file(content);
+            kept(&["--plan", &path, &server.url("/")]);
+            // A typed one of either kind takes the place of the file's.
+            kept(&["--plan", &path, "--bearer", "other", &server.url("/")]);
+        }
+    }
+    let requests = server.requests();
+    let sent = |text: &str| requests.iter().filter(|request| request.headers.join("\n").contains(text)).count();
+    assert_eq!((sent("Basic bWU6aHVzaC00NzEx"), sent(SECRET), sent("Bearer other")), (4, 4, 8));
 }
 
 #[test]
@@ -129,8 +212,17 @@ fn credentials_of_a_url_in_the_wrong_place_are_not_quoted() {
     let url = format!("http://me:{SECRET}@127.0.0.1/");
     let places =
         ["-c", "-d", "-n", "-R", "-t", "-X", "-i", "-o", "--arrivals", "--cores", "--shard", "--warmup", "--seed"];
-    let more =
-        ["--order", "--timeout", "--drain", "--max-error-rate", "--abort-on", "--format", "--keep-alive", "--no-such"];
+    let more = [
+        "--order",
+        "--timeout",
+        "--requests-per-connection",
+        "--drain",
+        "--max-error-rate",
+        "--abort-on",
+        "--format",
+        "--keep-alive",
+        "--no-such",
+    ];
     for option in places.into_iter().chain(more) {
         for args in [&["bench", option, &url, "http://127.0.0.1/"][..], &["bench", &format!("{option}={url}")]] {
             let finished = ringload(args);

@@ -17,6 +17,8 @@ pub(crate) struct Shared {
     origin: u32,
     opened: Nanos,
     lent: Cell<u32>,
+    /// So many more requests may be made on it, those under way not included.
+    left: Cell<u64>,
     /// In line to be lent from.
     lined_up: Cell<bool>,
     /// Not to be lent from any more.
@@ -53,13 +55,14 @@ impl Shared {
 
     /// Whether a stream can be lent, of at most `most` at a time.
     fn has_room(&self, most: u32) -> bool {
-        self.lent.get() < most && (self.lent.get() as usize) < self.most_streams()
+        self.left.get() > 0 && self.lent.get() < most && (self.lent.get() as usize) < self.most_streams()
     }
 
     /// Whether a stream that has ended may be followed by another at once.
     pub(super) fn can_pass_on(&self, most: u32) -> bool {
         let lent = self.lent.get();
-        !self.retired.get() && self.is_usable() && lent <= most && lent as usize <= self.most_streams()
+        let usable = self.left.get() > 0 && !self.retired.get() && self.is_usable();
+        usable && lent <= most && lent as usize <= self.most_streams()
     }
 
     fn is_usable(&self) -> bool {
@@ -76,24 +79,42 @@ impl Shared {
         }
     }
 
+    /// A stream that has ended is followed by another; of the requests that are left it is one.
+    pub(super) fn pass_on(&self) {
+        self.left.set(self.left.get() - 1);
+    }
+
+    /// No request was made on the stream that was lent, or passed on.
+    pub(super) fn spare(&self) {
+        self.left.set(self.left.get() + 1);
+    }
+
     fn is_done_with(&self) -> bool {
         self.retired.get() && self.lent.get() == 0
     }
 
     fn lend(&self, used: u64) {
         self.lent.set(self.lent.get() + 1);
+        self.left.set(self.left.get() - 1);
         self.used.set(used);
     }
 }
 
 impl Streams {
-    /// Takes a connection in; its first stream is lent.
-    pub(super) fn add(&mut self, carrier: Carrier, origin: u32, opened: Nanos, most: u32) -> Rc<Shared> {
+    /// Takes a connection in, with the most streams and requests that it may carry; its first stream is lent.
+    pub(super) fn add(
+        &mut self,
+        carrier: Carrier,
+        origin: u32,
+        opened: Nanos,
+        (most, requests): (u32, u64),
+    ) -> Rc<Shared> {
         let shared = Rc::new(Shared {
             carrier,
             origin,
             opened,
             lent: Cell::new(1),
+            left: Cell::new(requests - 1),
             lined_up: Cell::new(false),
             retired: Cell::new(false),
             used: Cell::new(0),
@@ -129,7 +150,10 @@ impl Streams {
     /// Takes a stream back; gives how many connections were closed by that, and whether the connection is idle now.
     pub(super) fn give_back(&mut self, shared: Rc<Shared>, how: GiveBack, most: u32) -> (u32, bool) {
         shared.lent.set(shared.lent.get() - 1);
-        if how == GiveBack::Close || !shared.is_usable() {
+        if how == GiveBack::Unused {
+            shared.spare();
+        }
+        if how == GiveBack::Close || shared.left.get() == 0 || !shared.is_usable() {
             shared.retired.set(true);
             self.line.retain(|other| !Rc::ptr_eq(other, &shared));
             return (u32::from(shared.is_done_with()), false);

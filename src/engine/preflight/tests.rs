@@ -127,7 +127,7 @@ fn more_memory_than_there_is_is_refused_and_nearly_all_of_it_is_told() {
 }
 
 #[test]
-fn memory_grows_with_connections_cores_copied_bodies_and_an_embedded_target() {
+fn memory_grows_with_connections_cores_copied_bodies_decoders_and_an_embedded_target() {
     let one = memory_needed(&connections(1));
     assert_eq!(memory_needed(&connections(1_001)) - one, 1_000 * (CONNECTION_BYTES + SOCKET_BYTES));
     let with = |body: usize| {
@@ -139,6 +139,7 @@ fn memory_grows_with_connections_cores_copied_bodies_and_an_embedded_target() {
     assert_eq!(memory_needed(&with(16 * 1024 + 1)), one, "a larger one is shared");
     let embedded = Plan { embedded_target: true, ..connections(1) };
     assert_eq!(memory_needed(&embedded) - one, TARGET_CONNECTION_BYTES + SOCKET_BYTES);
+    assert_eq!(memory_needed(&Plan { decode: true, ..connections(1) }) - one, DECODER_BYTES);
     let two = plan(|raw| (raw.connections, raw.threads) = (Some("2".into()), Some("2".into())));
     assert_eq!(memory_needed(&two) - memory_needed(&connections(2)), CORE_BYTES);
 }
@@ -367,4 +368,36 @@ fn a_closed_load_without_keep_alive_is_told_the_rate_that_lasts() {
         PortChurn: a closed load without keep-alive: a connection that this side closes first keeps its local port for 60s, so that above 469 of them a second the 28168 free ports run out and connecting fails. Let them be used again: sysctl -w net.ipv4.tcp_tw_reuse=1.
     "#]],
     );
+}
+
+#[test]
+fn connections_with_a_last_request_are_told_when_their_ports_run_out() {
+    let limited = |requests: &str, rate: Option<&str>, duration: &str| {
+        plan(|raw| {
+            raw.requests_per_connection = Some(requests.into());
+            raw.rate = rate.map(str::to_owned);
+            raw.duration = Some(duration.into());
+            raw.threads = Some("1".into());
+        })
+    };
+    // A tenth of the connections of a load that closes each after its answer.
+    check(judge_ports(&limited("10", Some("4690"), "10m"), &far(), &ports()), expect![""]);
+    check(
+        judge_ports(&limited("10", Some("4700"), "10m"), &far(), &ports()),
+        expect![[r#"
+            PortChurn: 4700 requests a second with --requests-per-connection 10: a connection that this side closes first keeps its local port for 60s, so that above 469 of them a second the 28168 free ports run out and connecting fails. Let them be used again: sysctl -w net.ipv4.tcp_tw_reuse=1.
+        "#]],
+    );
+    // Of a closed load all ends are this side's: 5,263 a second with 10 requests each, 99 with 1,000.
+    check(judge_ports(&limited("10", None, "5s"), &far(), &ports()), expect![""]);
+    check(
+        judge_ports(&limited("10", None, "6s"), &far(), &ports()),
+        expect![[r#"
+            PortChurn: a closed load with --requests-per-connection 10: a connection that this side closes first keeps its local port for 60s, so that above 4695 of them a second the 28168 free ports run out and connecting fails. Let them be used again: sysctl -w net.ipv4.tcp_tw_reuse=1.
+        "#]],
+    );
+    check(judge_ports(&limited("1000", None, "10m"), &far(), &ports()), expect![""]);
+    let mut few = limited("10", None, "10m");
+    few.end.requests = Some(281_689);
+    check(judge_ports(&few, &far(), &ports()), expect![""]);
 }

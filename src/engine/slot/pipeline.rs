@@ -53,7 +53,7 @@ impl<W: Source + Sink> Slot<'_, W> {
                 fed?;
             }
             if self.answer.complete {
-                return Ok(());
+                return self.end_body();
             }
             let buffer = std::mem::take(&mut reading.buffer);
             let (result, buffer) = self.watch.until(self.limit(), pin!(reading.inbox.read(buffer))).await?;
@@ -77,7 +77,7 @@ impl<W: Source + Sink> Slot<'_, W> {
     async fn take_in(&mut self, reading: &mut Reading) -> Result<(), Broken> {
         let Reading { decoder, buffer, position, .. } = reading;
         while let Fed::Piece(piece) = self.decode(decoder, buffer, position)? {
-            self.core.work.body(&self.ticket, &buffer[piece]).await;
+            self.hand_over(&buffer[piece]).await?;
         }
         Ok(())
     }

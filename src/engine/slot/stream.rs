@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use http::uri::Scheme;
 
-use super::{Body, Broken, Sink, Slot, Source};
+use super::{Broken, Sink, Slot, Source};
 use crate::clock;
 use crate::net::h2::{self, Exchange, Session};
 use crate::plan::origin::Scheme as OriginScheme;
@@ -47,18 +47,16 @@ impl<W: Source + Sink> Slot<'_, W> {
         if self.core.work.reads_heads() {
             let text = &mut self.message.as_mut().expect("the request was one").head;
             let told = message::head(self.answer.status, &head.headers, text);
-            self.answer.stream = self.core.work.head(&self.ticket, &told) == Body::Stream;
+            self.body = self.core.work.head(&self.ticket, &told).map_err(Broken::Failed)?;
         }
         // An answer without a body has ended with its head.
         while !exchange.is_complete() {
-            let Some(piece) = self.watch.until(self.limit(), pin!(exchange.data())).await? else { return Ok(()) };
+            let Some(piece) = self.watch.until(self.limit(), pin!(exchange.data())).await? else { break };
             let piece = piece.map_err(|broken| self.broken(broken))?;
             self.answer.last_byte = clock::now();
-            if self.answer.stream {
-                self.core.work.body(&self.ticket, &piece).await;
-            }
+            self.hand_over(&piece).await?;
         }
-        Ok(())
+        self.end_body()
     }
 
     /// The ticket's request and its body; made anew only for another line.

@@ -105,6 +105,23 @@ fn reconnecting_clients_and_busy_ones_are_told() {
 }
 
 #[test]
+fn connections_that_were_to_be_closed_are_no_churn() {
+    let reconnected = |connections| {
+        let mut run = Run::new(&RawPlan { requests_per_connection: Some("4".into()), ..raw() });
+        (0..1_000).for_each(|number| run.request(0, number * MS, 0, 100 * US, Outcome::Answered(200)));
+        run.shard(0).tally.counts.connections_opened = connections;
+        run.finish()
+    };
+    check(&reconnected(350), expect![""]);
+    check(
+        &reconnected(351),
+        expect![[r#"
+        churn: 351 connections were opened for 1000 requests although keep-alive is on, usually because the server closes them: response times include connecting. Raise the server's keep-alive limits.
+    "#]],
+    );
+}
+
+#[test]
 fn a_target_on_the_same_machine_is_told() {
     let embedded = RawPlan { embedded_target: true, requests: Some("3".into()), ..raw() };
     let mut run = Run::new(&embedded);

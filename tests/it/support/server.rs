@@ -233,6 +233,18 @@ impl Peer {
         self.stall();
     }
 
+    /// Reads until the peer ends; whether that was in good order, under TLS with a farewell.
+    pub(crate) fn hears_the_end(&mut self) -> bool {
+        let mut buffer = [0; 65_536];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// How the handshake went; `None` before it and without TLS.
     pub(crate) fn handshake(&self) -> Option<HandshakeKind> {
         match &self.stream {
