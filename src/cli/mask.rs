@@ -49,11 +49,13 @@ pub(super) fn message(text: &str) -> String {
 pub(super) enum Kind {
     Header,
     Body,
+    /// A proxy's URL, with or without its scheme.
+    Proxy,
 }
 
 /// All of them.
-const OPTIONS: [(&str, char, Kind); 2] = [("header", 'H', Kind::Header), ("body", 'b', Kind::Body)];
-
+const OPTIONS: [(&str, char, Kind); 3] =
+    [("header", 'H', Kind::Header), ("body", 'b', Kind::Body), ("proxy", 'x', Kind::Proxy)];
 /// The short options that take no value.
 const SWITCHES: [char; 4] = ['k', '4', '6', 'q'];
 
@@ -97,6 +99,7 @@ pub(super) fn is_placeholder(kind: Option<Kind>, text: &str) -> bool {
     match kind {
         Some(Kind::Body) => text == MASK,
         Some(Kind::Header) => secret_header(text).is_some_and(|(_, value)| value == MASK),
+        Some(Kind::Proxy) => text.rsplit("://").next().is_some_and(|rest| rest.starts_with(&format!("{MASK}@"))),
         None => text.split_once("://").is_some_and(|(_, rest)| rest.starts_with(&format!("{MASK}@"))),
     }
 }
@@ -106,11 +109,19 @@ fn secret(kind: Kind, text: &str) -> String {
         // The name of a file is no secret.
         _ if text.starts_with('@') => text.to_owned(),
         Kind::Body => MASK.to_owned(),
+        Kind::Proxy => proxy(text),
         Kind::Header => match secret_header(text) {
             Some((name, _)) => format!("{name}: {MASK}"),
             None => text.to_owned(),
         },
     }
+}
+
+/// A proxy's URL without its credentials: all before the last @, which no host, port or scheme can hold.
+fn proxy(text: &str) -> String {
+    let Some(at) = text.rfind('@') else { return text.to_owned() };
+    let scheme = ["http://", "https://", "socks5://", "socks5h://"].into_iter().find(|scheme| text.starts_with(scheme));
+    format!("{}{MASK}{}", scheme.unwrap_or_default(), &text[at..])
 }
 
 /// Name and value of a header whose value is a secret; one without a value has none.
@@ -186,8 +197,33 @@ mod tests {
     }
 
     #[test]
+    fn credentials_of_proxies_are_masked_with_and_without_a_scheme() {
+        check(&["-x", "http://me:pw@host:1"], &["-x", "http://***@host:1"]);
+        check(
+            &["--proxy", "me:p/w@host", "--proxy=socks5h://me:p@w@host"],
+            &["--proxy", "***@host", "--proxy=socks5h://***@host"],
+        );
+        check(&["-kqxme:x://w@host", "-x", "@me@file", "-xhost"], &["-kqx***@host", "-x", "@me@file", "-xhost"]);
+        check(&["--proxy", "env:NAME", "--noproxy", "a@b"], &["--proxy", "env:NAME", "--noproxy", "a@b"]);
+    }
+
+    #[test]
+    fn every_switch_that_others_may_stand_behind_is_known() {
+        let bench = Args::augment_args(Command::new("bench"));
+        let switches = bench.get_arguments().filter(|option| !option.get_action().takes_values());
+        let shorts: Vec<_> = switches.filter_map(clap::Arg::get_short_and_visible_aliases).flatten().collect();
+        assert!(!shorts.is_empty() && shorts.iter().all(|short| SWITCHES.contains(short)), "{shorts:?}");
+    }
+
+    #[test]
     fn a_mask_is_known_where_a_secret_belongs_and_nowhere_else() {
-        for (long, text) in [("header", "Cookie: ***"), ("body", "***"), ("url", "http://***@host/")] {
+        for (long, text) in [
+            ("header", "Cookie: ***"),
+            ("body", "***"),
+            ("url", "http://***@host/"),
+            ("proxy", "socks5://***@host"),
+            ("proxy", "***@host"),
+        ] {
             assert!(is_placeholder(kind(long), text), "{text}");
             assert_eq!(value(kind(long), text), text);
         }
@@ -196,6 +232,7 @@ mod tests {
             ("header", "Cookie: a"),
             ("body", "a ***"),
             ("url", "http://host/?u=http://***@x"),
+            ("proxy", "http://host"),
         ] {
             assert!(!is_placeholder(kind(long), text), "{text}");
         }

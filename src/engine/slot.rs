@@ -8,6 +8,7 @@ use std::rc::Rc;
 use bytes::Buf as _;
 use monoio::buf::IoBuf as _;
 
+use self::limits::Limits;
 use super::control::NEVER;
 use super::core::Core;
 use super::dialler::Refused;
@@ -21,6 +22,7 @@ use crate::record::{Failure, Outcome, Stamps};
 use crate::units::Nanos;
 use crate::wire::decode::{Decoder, Event};
 
+mod limits;
 mod pipeline;
 mod stream;
 
@@ -36,8 +38,8 @@ pub(crate) struct Slot<'a, W> {
     watch: &'a Watch,
     id: usize,
     request: Rc<Vec<u8>>,
-    /// The line whose request `request` holds.
-    rendered: Option<u64>,
+    /// The line whose request `request` holds, and in which form.
+    rendered: Option<(u64, u32)>,
     ticket: Ticket,
     stamps: Stamps,
     moved: Moved,
@@ -45,14 +47,6 @@ pub(crate) struct Slot<'a, W> {
     answer: Answer,
     /// What only requests over HTTP/2 need.
     message: Option<Box<stream::Message>>,
-}
-
-/// When a request must have come to something.
-#[derive(Clone, Copy)]
-struct Limits {
-    deadline: Nanos,
-    request: Nanos,
-    read: Option<Nanos>,
 }
 
 /// Why an attempt did not bring an answer.
@@ -225,9 +219,10 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         if let Some(since) = lease.since {
             self.stamps.ready = self.stamps.ready.max(since);
         }
-        if self.rendered != Some(self.ticket.line) {
-            self.core.work.render(&self.ticket, &mut self.request);
-            self.rendered = Some(self.ticket.line);
+        let form = lease.form();
+        if self.rendered != Some((self.ticket.line, form)) {
+            self.core.work.render(&self.ticket, form, &mut self.request);
+            self.rendered = Some((self.ticket.line, form));
         }
         let sent = clock::now();
         if self.stamps.sent.is_none() {
@@ -241,6 +236,9 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     /// Gives the connection back or closes it, and says what became of the ticket; `first`: another attempt may follow.
     fn conclude(&mut self, lease: Lease, result: Result<(), Broken>, first: bool) -> Result<Outcome, Attempt> {
         let pooled = lease.dialled.is_none();
+        if result.is_ok() && self.answer.status == 407 && lease.form() > 0 {
+            return Ok(self.turned_away(lease));
+        }
         // A stream that failed says nothing about the others; an HTTP/2 connection that is of no use says so itself.
         let usable = matches!(lease.way, Way::Shared(_)) || (result.is_ok() && self.answer.keep_alive);
         let keep = usable && self.core.plan.keep_alive;
@@ -259,6 +257,15 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             Err(Broken::Untouched { .. }) => Outcome::Failed(Failure::StreamReset),
             Err(Broken::Dead { failure, .. } | Broken::Failed(failure)) => Outcome::Failed(failure),
         })
+    }
+
+    /// The proxy that was to forward the request wants to know who we are.
+    #[cold]
+    fn turned_away(&mut self, lease: Lease) -> Outcome {
+        self.stamps.done = clock::now();
+        let reason = self.core.pool.turned_away(lease, self.stamps.done);
+        self.core.work.explain(Failure::Proxy, &reason);
+        Outcome::Failed(Failure::Proxy)
     }
 
     async fn exchange(&mut self, connection: &mut Connection) -> Result<(), Broken> {
@@ -456,32 +463,6 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
 impl From<Expired> for Broken {
     fn from(Expired: Expired) -> Self {
         Self::Expired
-    }
-}
-
-impl Limits {
-    /// The next limit that applies after a byte at `last_byte`.
-    fn at(&self, last_byte: Nanos) -> Nanos {
-        let read = self.read.map_or(NEVER, |read| Nanos(last_byte.0 + read.0));
-        self.deadline.min(self.request).min(read)
-    }
-
-    /// Which limit on the whole answer had passed at `now`.
-    fn broken_at(&self, now: Nanos) -> Option<Failure> {
-        match now {
-            _ if now >= self.deadline => Some(Failure::Deadline),
-            _ if now >= self.request => Some(Failure::Timeout),
-            _ => None,
-        }
-    }
-
-    /// What it means that waiting was given up at `now`: the limit that had passed, or else the end of the drain.
-    fn passed_at(&self, now: Nanos, last_byte: Nanos) -> Outcome {
-        match self.broken_at(now) {
-            Some(failure) => Outcome::Failed(failure),
-            None if now >= self.at(last_byte) => Outcome::Failed(Failure::ReadTimeout),
-            None => Outcome::InFlightAtEnd,
-        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod limit;
 pub mod network;
 pub mod order;
 pub mod origin;
+pub mod proxy;
 pub mod raw;
 pub mod request;
 pub mod schedule;
@@ -28,6 +29,7 @@ pub use limit::Rule;
 pub use network::Network;
 pub use order::{Order, Walk};
 pub use origin::Origin;
+pub use proxy::Proxies;
 pub use raw::RawPlan;
 pub use schedule::{Arrivals, Schedule};
 pub use shard::{Shard, shards};
@@ -76,6 +78,8 @@ pub struct Plan {
     pub tls: Tls,
     /// Where connections go and from where.
     pub network: Network,
+    /// What connections go through.
+    pub proxies: Proxies,
     /// False closes every connection after its answer.
     pub keep_alive: bool,
     /// Start even when no connection can be opened.

@@ -49,6 +49,10 @@ pub struct Template {
     pub origin: u32,
     /// A token.
     pub method: String,
+    /// What stands before the target where a proxy forwards the request: `http://host:port`. Empty where none does.
+    pub absolute: String,
+    /// The headers say themselves who we are to a proxy.
+    pub proxy_authorized: bool,
     /// Rendered header lines, each with its CRLF, without the empty line that ends the head.
     pub header_lines: String,
     /// Where in `header_lines` the length of a line's own body goes; `None` where the lines have none of their own, or
@@ -78,6 +82,8 @@ pub struct Common {
     pub body_bytes: Option<u64>,
     /// False sends `Connection: close`.
     pub keep_alive: bool,
+    /// Some requests are addressed to a proxy.
+    pub forwarded: bool,
 }
 
 impl Template {
@@ -94,8 +100,12 @@ impl Template {
                 Line::OwnLength => length_at = Some(header_lines.len()),
             }
         }
+        let absolute = if common.forwarded { site.origin.to_string() } else { String::new() };
+        let proxy_authorized =
+            replaces(&common.edits, "Proxy-Authorization") || replaces(own.edits, "Proxy-Authorization");
         let idempotent = matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE");
-        Self { origin, method: method.to_owned(), header_lines, length_at, own: shown(own.edits), idempotent }
+        let (method, own) = (method.to_owned(), shown(own.edits));
+        Self { origin, method, absolute, proxy_authorized, header_lines, length_at, own, idempotent }
     }
 }
 
@@ -285,7 +295,7 @@ mod tests {
 
     fn check(edits: &[&str], body_bytes: Option<u64>, keep_alive: bool, method: &str, expect: Expect) {
         let edits = edits.iter().map(|text| parse_header(text, false).expect(text)).collect();
-        let common = Common { edits, body_bytes, keep_alive };
+        let common = Common { edits, body_bytes, keep_alive, forwarded: false };
         let site = parse_site("http://host:8080").expect("a site");
         let template = Template::new(&common, 0, &site, method, Own::default());
         expect.assert_eq(&template.header_lines.replace("\r\n", "\n").replace(env!("CARGO_PKG_VERSION"), "VERSION"));
@@ -361,7 +371,7 @@ mod tests {
     #[test]
     fn a_line_s_own_headers_replace_those_of_all_and_its_length_has_a_place() {
         let edits = ["X-A: all", "X-B: all"].map(|text| parse_header(text, false).expect(text)).to_vec();
-        let common = Common { edits, body_bytes: Some(5), keep_alive: true };
+        let common = Common { edits, body_bytes: Some(5), keep_alive: true, forwarded: false };
         let site = parse_site("http://host").expect("a site");
         let own = [("x-a", Some("own")), ("Accept", None), ("Cookie", Some("hush"))]
             .map(|(name, value)| header(name, value).expect(name));

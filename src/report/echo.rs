@@ -5,9 +5,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::network::NetworkEcho;
 use crate::plan::alias::AliasTable;
+use crate::plan::proxy::Proxy;
 use crate::plan::request::{HeaderEdit, is_secret_header};
 use crate::plan::tls::Trust;
-use crate::plan::{Load, Plan, Tls};
+use crate::plan::{Load, Plan, Proxies, Tls};
 use crate::units::{Nanos, Share};
 
 /// URLs that are repeated by name; the digest covers the rest.
@@ -46,6 +47,7 @@ pub(super) struct PlanEcho<'a> {
     pipeline: u32,
     tls: TlsEcho<'a>,
     network: NetworkEcho,
+    proxies: ProxiesEcho,
     keep_alive: bool,
     start_anyway: bool,
     /// As asked for; the environment has the one that was used.
@@ -93,6 +95,21 @@ struct TlsEcho<'a> {
     alpn: &'a [String],
     least_version: &'static str,
     session_reuse: bool,
+}
+
+#[derive(Serialize)]
+struct ProxiesEcho {
+    list: Vec<ProxyEcho>,
+    /// Hosts that are reached without.
+    noproxy: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ProxyEcho {
+    /// With `***` for credentials.
+    url: String,
+    /// The schemes of the origins that go through it.
+    origins: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -152,6 +169,7 @@ impl<'a> PlanEcho<'a> {
             pipeline: plan.http.pipeline,
             tls: tls(&plan.tls),
             network: NetworkEcho::new(&plan.network),
+            proxies: proxies(&plan.proxies),
             keep_alive: plan.keep_alive,
             start_anyway: plan.start_anyway,
             driver: plan.driver.name(),
@@ -186,6 +204,12 @@ fn tls(tls: &Tls) -> TlsEcho<'_> {
         least_version: tls.least_version.name(),
         session_reuse: tls.session_reuse,
     }
+}
+
+fn proxies(proxies: &Proxies) -> ProxiesEcho {
+    let echo =
+        |(index, proxy): (u32, &Proxy)| ProxyEcho { url: proxy.masked(), origins: proxies.schemes(index).collect() };
+    ProxiesEcho { list: (0..).zip(&proxies.list).map(echo).collect(), noproxy: proxies.spared.names() }
 }
 
 fn methods(plan: &Plan) -> Vec<&str> {
@@ -278,7 +302,7 @@ mod tests {
     use super::super::fixture::{Run, raw};
     use super::*;
     use crate::plan::RawPlan;
-    use crate::plan::raw::{Input, RawHeader};
+    use crate::plan::raw::{Input, RawHeader, RawProxies, RawProxy};
 
     fn digest(raw: &RawPlan) -> String {
         config_digest(&Run::new(raw).finish().0)
@@ -315,11 +339,18 @@ mod tests {
             digest(&json(r#""weight":3"#)),
             digest(&RawPlan { order: Some(crate::plan::Order::Shuffle), ..raw() }),
             digest(&RawPlan { shard: Some("1/2".into()), ..raw() }),
+            digest(&through("http://10.0.0.1:3128")),
+            digest(&through("http://me:hush@10.0.0.1:3128")),
         ];
         let count = all.len();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
+    }
+
+    fn through(proxy: &str) -> RawPlan {
+        let proxy = RawProxy { subject: "--proxy".into(), url: proxy.into() };
+        RawPlan { proxies: RawProxies { list: vec![proxy], ..RawProxies::default() }, ..raw() }
     }
 
     /// Two lines, of which the second says `more`.
@@ -359,6 +390,10 @@ mod tests {
             assert!(echo.contains("***") && !echo.contains("hush"), "{echo}");
             assert_eq!(digest(&raw), digest(&with_header(&text.replace("hush", "other"), secret)));
         }
+        let proxied = |password: &str| through(&format!("http://me:{password}@10.0.0.1"));
+        let echo = serde_json::to_string(&PlanEcho::new(&Run::new(&proxied("hush")).finish().0)).expect("an echo");
+        assert!(echo.contains("http://***@10.0.0.1:1080") && !echo.contains("hush"), "{echo}");
+        assert_eq!(digest(&proxied("hush")), digest(&proxied("other")));
         let (plan, _) = Run::new(&RawPlan { urls: vec!["http://me:hush@10.0.0.2/".into()], ..raw() }).finish();
         assert!(!serde_json::to_string(&PlanEcho::new(&plan)).expect("an echo").contains("hush"));
     }

@@ -1,6 +1,7 @@
 //! HTTP/1.1 bytes to events and back, as a client sees them.
 //!
-//! [`encode`] renders requests, [`decode`] reads answers. Pure: no I/O, no clock, no thread; the caller owns the
+//! [`encode`] renders requests, [`decode`] reads answers, [`proxy`] talks a proxy into a
+//! tunnel. Pure: no I/O, no clock, no thread; the caller owns the
 //! socket, the read buffer and time, and hands over whatever bytes came. The names are those of RFC 9110 and RFC 9112.
 //!
 //! ```text
@@ -12,3 +13,4 @@ mod body;
 pub mod decode;
 pub mod encode;
 pub mod message;
+pub mod proxy;
