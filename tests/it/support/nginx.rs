@@ -30,7 +30,8 @@ impl Process {
         let child = command.spawn().expect("nginx is installed; scripts/check installs it");
         let mut nginx = Self { child, folder };
         for _ in 0..2_000 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            // Its pid file comes once it has all ports: another's nginx may answer on one that it could not have.
+            if nginx.folder.path().join("pid").exists() && TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Some(nginx);
             }
             if nginx.child.try_wait().expect("our child").is_some() {
