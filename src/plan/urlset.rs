@@ -7,7 +7,7 @@
 mod fuzz;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::ops::Range;
 
@@ -66,7 +66,7 @@ impl Entry {
     /// None where the target is longer, or stands further on, than an entry can say.
     fn new(target: Range<usize>, template: u32) -> Option<Self> {
         let (start, len) = (target.start as u64, target.len() as u64);
-        (start >> START_BITS == 0 && len >> LEN_BITS == 0).then(|| Self {
+        (start >> START_BITS == 0 && len >> LEN_BITS == 0).then_some(Self {
             start_low: start as u32,
             start_high_and_len: ((start >> 32) as u32) << LEN_BITS | len as u32,
             template,
@@ -171,7 +171,7 @@ pub struct Builder<'a> {
     origins: HashMap<Origin, u32>,
     body_bytes: Vec<u8>,
     /// By hash of the content; of two bodies that share a hash only the later one is found again.
-    bodies: HashMap<u64, u32>,
+    bodies: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
     hasher: RandomState,
     /// Of all lines, once one has a weight.
     weights: Vec<u32>,
@@ -188,7 +188,7 @@ impl<'a> Builder<'a> {
             key: String::new(),
             origins: HashMap::new(),
             body_bytes: Vec::new(),
-            bodies: HashMap::new(),
+            bodies: HashMap::default(),
             hasher: RandomState::new(),
             weights: Vec::new(),
         }
@@ -308,14 +308,16 @@ impl<'a> Builder<'a> {
 
     fn body(&mut self, content: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(content);
-        let is_it = |index: u32| &self.body_bytes[body_range(&self.set.body_ends, index as usize)] == content;
-        if let Some(&index) = self.bodies.get(&hash).filter(|&&index| is_it(index)) {
-            return index;
-        }
         let index = self.set.body_ends.len() as u32;
+        let known = self.bodies.entry(hash).or_insert(index);
+        if *known != index {
+            if &self.body_bytes[body_range(&self.set.body_ends, *known as usize)] == content {
+                return *known;
+            }
+            *known = index;
+        }
         self.body_bytes.extend_from_slice(content);
         self.set.body_ends.push(self.body_bytes.len() as u64);
-        self.bodies.insert(hash, index);
         index
     }
 
@@ -345,6 +347,24 @@ impl<'a> Builder<'a> {
         self.set.templates.push(Template::new(self.common, origin, &site, method, own));
         self.templates.insert(self.key.clone(), index);
         Ok(index)
+    }
+}
+
+/// Takes what is a hash already for its own.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("hashes are whole numbers");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 
