@@ -140,8 +140,8 @@ class Nginx:
     """nginx on a free loopback port, pinned to one core, for as long as the block lasts.
 
     `/` answers 12 bytes; `/bodies/` and `/chunked/` have the files of BODIES, with their length and chunked. Each of
-    LISTENERS has a port; that for HTTP/1.1 in cleartext listens on as many addresses of 127.0.0.0/8 as asked for. TLS is
-    1.3, with a self-signed certificate (ECDSA P-256).
+    LISTENERS has a port; that for HTTP/1.1 in cleartext listens on as many addresses of 127.0.0.0/8 as asked for. TLS
+    is 1.3, with a self-signed certificate (ECDSA P-256).
     """
 
     def __init__(self, core, addresses=1):

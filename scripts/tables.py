@@ -70,7 +70,7 @@ def readme(comparison):
         *(f"- left out: {name}: {why}" for name, why in comparison.missing.items()),
         *failed_lines(comparison),
         f"{machine_lines()} on core {args.server_core}",
-        f"- client on core {args.client_core}; ringload built from {', '.join(commits) or 'nothing: it was not measured'}",
+        f"- client on core {args.client_core}; ringload built from {', '.join(commits) or 'nothing, not measured'}",
         *([f"- before: ringload built from {args.before}"] if args.before else []),
         *(f"- {tool}: {TOOLS[tool].version()}" for tool in used),
     ]
@@ -82,8 +82,10 @@ and in brackets the medians of both. ringload is ahead above 1 in requests/s, by
 ringload's CPU, as that of the tools in C, Go and Rust, is of the whole process from start to exit; that of the Python
 clients is of their measured window alone, after imports, connecting and first requests. System calls: {CALL_ROUNDS} rounds of their
 own, of the whole process; of the Python clients the difference of a run and one three times as long, so without
-start-up. Peak memory is of the whole process for all. Under TLS no client verifies the certificate, as wrk cannot; nginx
-has TLS 1.3 alone, an ECDSA P-256 key, and whatever suite the client likes best. wrk resumes sessions wherever nginx lets it.
+start-up. Peak memory is of the whole process for all. Under TLS no client verifies the certificate, as wrk cannot; oha then
+leaves out the handshake's signature too, which costs it less than the others. nginx has TLS 1.3 alone, an ECDSA P-256 key,
+and whatever suite the client likes best. wrk resumes sessions wherever it may: for full handshakes nginx resumes none, and
+ringload asks for none.
 
 {tables}
 
@@ -97,8 +99,8 @@ Repeat with: `{command(args)}`
 def lengths(comparison):
     """How long rounds are, and those of which scenarios are longer."""
     args = comparison.args
-    scenarios = {name: SCENARIOS[name] for name in comparison.tables}
-    longer = [f"{scenario.least_s} s in {name}" for name, scenario in scenarios.items() if scenario.least_s > args.seconds]
+    least = {name: SCENARIOS[name].least_s for name in comparison.tables}
+    longer = [f"{seconds} s in {name}" for name, seconds in least.items() if seconds > args.seconds]
     return " and ".join([f"{args.seconds} s", *longer])
 
 

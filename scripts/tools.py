@@ -20,8 +20,8 @@ PEERS = ROOT / "scripts/peers"
 
 @dataclass(frozen=True)
 class Tool:
-    """`command` makes a command line of targets (a URL), a load and seconds; `read` makes of its output how many requests
-    were made, how many of these failed, and how many a second there were. No tool verifies certificates.
+    """`command` makes a command line of targets (a URL), a load and seconds; `read` makes of its output how many
+    requests were made, how many of these failed, and how many a second there were. No tool verifies certificates.
 
     Where `own_window` holds, the tool measures its CPU time itself, without start-up.
     """
