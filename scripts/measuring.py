@@ -12,10 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RINGLOAD = str(ROOT / "target/release/ringload")
+# What is built or installed once for all measurements.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringload"
 BODIES = {"64k": 64 << 10, "1m": 1 << 20}
 # Where a body is chunked, an empty one is added to it: nginx then no longer knows the length, and sends each of its
 # buffers as a chunk. Nothing is scanned or compressed for it.
@@ -27,8 +30,13 @@ http {{
   client_body_temp_path {folder}/temp; proxy_temp_path {folder}/temp; fastcgi_temp_path {folder}/temp;
   uwsgi_temp_path {folder}/temp; scgi_temp_path {folder}/temp;
   default_type application/octet-stream; open_file_cache max=10;
+  ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.3;
+  {servers}
+}}
+"""
+NGINX_SERVER = """
   server {{
-    {listen}
+    {listen} {more}
     location / {{ return 200 "hello world\\n"; }}
     location /bodies/ {{ alias {folder}/bodies/; sendfile on; }}
     location /chunked/ {{
@@ -36,8 +44,26 @@ http {{
     }}
     location = /nothing {{ internal; return 200 ""; }}
   }}
-}}
 """
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A way to ask nginx: the scheme of its URLs, what `listen` says of it, and what else its server does."""
+
+    scheme: str = "http"
+    listen: str = ""
+    more: str = ""
+
+
+LISTENERS = {
+    "http": Listener(),
+    "h2c": Listener(listen="http2"),
+    "https": Listener("https", "ssl"),
+    # Every handshake is a full one: not every client can be told not to resume sessions.
+    "https-full": Listener("https", "ssl", "ssl_session_tickets off; ssl_session_cache off;"),
+    "h2": Listener("https", "ssl http2"),
+}
 
 
 class Failed(Exception):
@@ -69,6 +95,24 @@ def build():
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
 
 
+def build_commit(commit):
+    """The program as of another commit of this repository, built in a worktree that lasts no longer; its path."""
+    program = CACHE / "commits" / commit / "ringload"
+    if not program.exists():
+        print(f"building {commit} in {CACHE}; this takes minutes", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            tree, target = Path(folder) / "ringload", CACHE / "commits/target"
+            subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, commit], cwd=ROOT, check=True)
+            try:
+                subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--target-dir", target],
+                               cwd=tree, check=True)
+            finally:
+                subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
+        program.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(target / "release/ringload", program)
+    return str(program)
+
+
 def prepare_process():
     """All files that the hard limit allows, for the clients and nginx too; SIGTERM ends the script as Ctrl-C does."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -95,8 +139,9 @@ def stop(process):
 class Nginx:
     """nginx on a free loopback port, pinned to one core, for as long as the block lasts.
 
-    `/` answers 12 bytes; `/bodies/` and `/chunked/` have the files of BODIES, with their length and chunked. It listens
-    on as many addresses of 127.0.0.0/8 as asked for, on one port.
+    `/` answers 12 bytes; `/bodies/` and `/chunked/` have the files of BODIES, with their length and chunked. Each of
+    LISTENERS has a port; that for HTTP/1.1 in cleartext listens on as many addresses of 127.0.0.0/8 as asked for. TLS
+    is 1.3, with a self-signed certificate (ECDSA P-256).
     """
 
     def __init__(self, core, addresses=1):
@@ -119,20 +164,24 @@ class Nginx:
         (folder / "bodies").mkdir()
         for name, size in BODIES.items():
             (folder / "bodies" / name).write_bytes(b"x" * size)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.origins = [f"http://{address}:{self.port}" for address in self.addresses]
-        listen = " ".join(f"listen {address}:{self.port} backlog=16384;" for address in self.addresses)
+        certify(folder)
+        self.ports = dict(zip(LISTENERS, free_ports(len(LISTENERS))))
+        self.urls = {name: f"{listener.scheme}://127.0.0.1:{self.ports[name]}" for name, listener in LISTENERS.items()}
+        self.url = self.urls["http"]
+        self.origins = [f"http://{address}:{self.ports['http']}" for address in self.addresses]
+        servers = ""
+        for name, listener in LISTENERS.items():
+            listen = " ".join(f"listen {address}:{self.ports[name]} {listener.listen} backlog=16384;"
+                              for address in (self.addresses if name == "http" else ["127.0.0.1"]))
+            servers += NGINX_SERVER.format(folder=folder, listen=listen, more=listener.more)
         nofile, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         conf = folder / "nginx.conf"
-        conf.write_text(NGINX_CONF.format(folder=folder, listen=listen, nofile=nofile))
+        conf.write_text(NGINX_CONF.format(folder=folder, servers=servers, nofile=nofile))
         self.process = subprocess.Popen(["nginx", "-c", conf], preexec_fn=pinned_to([self.core]),
                                         stderr=subprocess.DEVNULL)
         for _ in range(100):
             with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", self.port)) == 0:
+                if client.connect_ex(("127.0.0.1", self.ports["http"])) == 0:
                     return
             time.sleep(0.05)
         sys.exit("nginx did not start")
@@ -150,6 +199,25 @@ class Nginx:
         if self.process:
             stop(self.process)
         self.folder.cleanup()
+
+
+def certify(folder):
+    """A key and a certificate for 127.0.0.1 that nobody else vouches for."""
+    install_missing({"openssl": "openssl"})
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", folder / "key.pem"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", "-days", "30", *key, "-out", folder / "cert.pem", *name], check=True,
+                   stderr=subprocess.DEVNULL)
+
+
+def free_ports(count):
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
 
 
 def run(argv, cores, load_s=60, grace_s=60):

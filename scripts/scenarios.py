@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from measuring import LISTENERS
+
 
 @dataclass(frozen=True)
 class Load:
@@ -15,6 +17,16 @@ class Load:
     # From a file, if above 0, with as many lines, over this many origins in turn; otherwise one URL.
     lines: int = 0
     origins: int = 1
+    # Of nginx's LISTENERS.
+    listener: str = "http"
+    # HTTP/2 with so many at a time on each connection, if above 0; otherwise HTTP/1.1.
+    streams: int = 0
+    # Otherwise each request has a connection of its own.
+    keep_alive: bool = True
+
+    @property
+    def tls(self):
+        return LISTENERS[self.listener].scheme == "https"
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class Column:
 COLUMNS = {
     "rps": Column("requests/s", "above 1", "{:,.0f}"),
     "cpu_us": Column("client CPU µs a request", "below 1", "{:.2f}"),
+    "per_cpu_s": Column("handshakes a client CPU second", "above 1", "{:,.0f}"),
     "window_cpu_us": Column("client CPU µs a request, without start-up", "below 1", "{:.2f}"),
     "calls": Column("system calls a request", "below 1", "{:.2f}"),
     "memory_mib": Column("peak memory MiB", "below 1", "{:.1f}"),
@@ -62,6 +75,10 @@ class Scenario:
     # None: ringload against itself.
     tools: tuple[str, ...] = ()
     columns: tuple[str, ...] = USUAL
+    # Runs are longer than asked for where this is.
+    least_s: int = 0
+    # The other side is the program of another commit (--before).
+    before: bool = False
     # About how much longer than its load a run takes, start-up and end.
     extra_s: float = 0.5
 
@@ -103,6 +120,42 @@ SCENARIOS = {
         ("rps", "cpu_us", "calls", "connection_kib", "more_connection_kib"),
         extra_s=2.5,
     ),
+    "tls": Scenario(
+        "TLS 1.3, HTTP/1.1, answers of 12 bytes",
+        (alike("64 connections", listener="https"),),
+        ("wrk", "h2load", "hey", "ab", "oha"),
+    ),
+    "tls-handshakes": Scenario(
+        "TLS 1.3, HTTP/1.1, a full handshake for each request",
+        (alike("64 connections", listener="https-full", keep_alive=False),),
+        ("wrk", "hey", "ab", "oha"),
+        ("per_cpu_s", *USUAL),
+    ),
+    "tls-resumed": Scenario(
+        "TLS 1.3, HTTP/1.1, a resumed handshake for each request but the first of a session",
+        (alike("64 connections", listener="https", keep_alive=False),),
+        ("wrk",),
+        ("per_cpu_s", *USUAL),
+    ),
+    "tls-10k": Scenario(
+        "many connections under TLS 1.3, HTTP/1.1, answers of 12 bytes",
+        (alike("10,000 connections", connections=10_000, listener="https"),),
+        ("wrk",),
+        # Requests are not compared: wrk opens its connections, some seconds of work, in the time of the load.
+        ("connection_kib", "more_connection_kib"),
+        least_s=20,
+        extra_s=12,
+    ),
+    "h2": Scenario(
+        "HTTP/2 in cleartext, answers of 12 bytes",
+        (alike("4 connections x 32 streams", connections=4, streams=32, listener="h2c"),),
+        ("h2load", "oha"),
+    ),
+    "h2-tls": Scenario(
+        "HTTP/2 under TLS 1.3, answers of 12 bytes",
+        (alike("4 connections x 32 streams", connections=4, streams=32, listener="h2"),),
+        ("h2load", "oha"),
+    ),
     "origins": Scenario(
         "ringload against itself: many origins, asked in turn",
         (origins(64), origins(1_000)),
@@ -113,13 +166,22 @@ SCENARIOS = {
         columns=("rps", "window_cpu_us", "startup_s", "memory_mib"),
         extra_s=8,
     ),
+    "before": Scenario(
+        "ringload against itself: this program and that of the commit that --before names",
+        (alike("64 connections"),),
+        columns=("rps", "cpu_us", "window_cpu_us", "calls", "memory_mib"),
+        before=True,
+    ),
 }
+
+# What needs no further argument.
+ALL = [name for name, scenario in SCENARIOS.items() if not scenario.before]
 
 
 def targets(load, nginx, folder):
     """The part of a command line that says what to ask for. A file of lines is written once."""
     if not load.lines:
-        return [nginx.url + load.path]
+        return [nginx.urls[load.listener] + load.path]
     file = Path(folder) / f"{load.lines}-lines-{load.origins}-origins"
     if not file.exists():
         with file.open("w") as out:

@@ -5,7 +5,7 @@ import re
 
 from comparing import CALL_ROUNDS, ITSELF
 from measuring import RINGLOAD, machine_lines
-from scenarios import COLUMNS, SCENARIOS
+from scenarios import ALL, COLUMNS, SCENARIOS
 from tools import TOOLS
 
 UNWRITTEN = ("histograms", "origins", "argv")
@@ -15,6 +15,8 @@ def head(scenario):
     columns = [COLUMNS[key] for key in scenario.columns]
     if scenario.tools:
         figures = [f"{column.head}, ringload / tool (ahead {column.ahead})" for column in columns]
+    elif scenario.before:
+        figures = [f"{column.head}, this / before (ahead {column.ahead})" for column in columns]
     else:
         figures = [f"{column.head}, first load / second" for column in columns]
     cells = ["against", "load", *figures]
@@ -30,6 +32,8 @@ def row(scenario, measured):
 def cell(column, values):
     if not values:
         return "not counted"
+    if "ratio" not in values:
+        return f"not measured ({column.format.format(values['other'])})"
     least, median, most = (f"{ratio:.{2 if ratio >= 1 else 3}f}" for ratio in values["ratio"].values())
     both = " / ".join(column.format.format(values[side]) for side in ("ringload", "other"))
     return f"{least}–**{median}**–{most} ({both})"
@@ -60,24 +64,28 @@ def readme(comparison):
         [head(SCENARIOS[name]), *(row(SCENARIOS[name], measured) for measured in table)])
         for name, table in comparison.tables.items())
     used = [tool for tool in TOOLS if any(tool == m["tool"] for table in comparison.tables.values() for m in table)]
-    commits = sorted({r["ringload"]["commit"] for case in comparison.raw for r in case["rounds"]})
+    commits = sorted({r["ringload"]["commit"] for case in comparison.raw for r in case["rounds"] if "ringload" in r})
     lines = [
         *(f"- not measured: {failure}" for failure in comparison.failures),
         *(f"- left out: {name}: {why}" for name, why in comparison.missing.items()),
         *failed_lines(comparison),
         f"{machine_lines()} on core {args.server_core}",
-        f"- client on core {args.client_core}; ringload built from {', '.join(commits)}",
+        f"- client on core {args.client_core}; ringload built from {', '.join(commits) or 'nothing, not measured'}",
+        *([f"- before: ringload built from {args.before}"] if args.before else []),
         *(f"- {tool}: {TOOLS[tool].version()}" for tool in used),
     ]
     return f"""\
 # {args.out.name}
 
-Each cell: the ratio ringload / tool as min–**median**–max over {args.rounds} alternating rounds of {args.seconds} s,
-and in brackets the medians of both. ringload is ahead above 1 in requests/s and bytes, and below 1 in the rest.
+Each cell: the ratio ringload / tool as min–**median**–max over {args.rounds} alternating rounds of {lengths(comparison)},
+and in brackets the medians of both. ringload is ahead above 1 in requests/s, bytes and handshakes, and below 1 in the rest.
 ringload's CPU, as that of the tools in C, Go and Rust, is of the whole process from start to exit; that of the Python
 clients is of their measured window alone, after imports, connecting and first requests. System calls: {CALL_ROUNDS} rounds of their
 own, of the whole process; of the Python clients the difference of a run and one three times as long, so without
-start-up. Peak memory is of the whole process for all.
+start-up. Peak memory is of the whole process for all. Under TLS no client verifies the certificate, as wrk cannot; oha then
+leaves out the handshake's signature too, which costs it less than the others. nginx has TLS 1.3 alone, an ECDSA P-256 key,
+and whatever suite the client likes best. wrk resumes sessions wherever it may: for full handshakes nginx resumes none, and
+ringload asks for none.
 
 {tables}
 
@@ -86,6 +94,14 @@ Repeat with: `{command(args)}`
 - raw.json has every run, output/ what each client printed in the first one (ringload's without {', '.join(UNWRITTEN)})
 {chr(10).join(lines)}
 """
+
+
+def lengths(comparison):
+    """How long rounds are, and those of which scenarios are longer."""
+    args = comparison.args
+    least = {name: SCENARIOS[name].least_s for name in comparison.tables}
+    longer = [f"{seconds} s in {name}" for name, seconds in least.items() if seconds > args.seconds]
+    return " and ".join([f"{args.seconds} s", *longer])
 
 
 def failed_lines(comparison):
@@ -100,10 +116,12 @@ def failed_lines(comparison):
 
 def command(args):
     parts = ["scripts/compare-tools"]
-    if args.scenario != list(SCENARIOS):
+    if args.scenario != ALL:
         parts += ["--scenario", *args.scenario]
     if args.tools != list(TOOLS):
         parts += ["--tools", *args.tools]
     if args.ringload != RINGLOAD:
         parts += ["--ringload", "FILE"]
+    if args.before:
+        parts += ["--before", args.before]
     return " ".join([*parts, "--rounds", str(args.rounds), "--seconds", str(args.seconds)])

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import ROOT, first_line, install_missing, shown
+from measuring import CACHE, ROOT, first_line, install_missing, shown
+from scenarios import Load
 
-# What Debian does not have is installed here, once for all comparisons.
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringload"
 VENV = CACHE / "venv"
 PYTHON = str(VENV / "bin/python")
 PEERS = ROOT / "scripts/peers"
@@ -22,14 +20,14 @@ PEERS = ROOT / "scripts/peers"
 
 @dataclass(frozen=True)
 class Tool:
-    """`command` makes a command line of targets (a URL), connections and seconds; `read` makes of its output how many
-    requests were made, how many of these failed, and how many a second there were.
+    """`command` makes a command line of targets (a URL), a load and seconds; `read` makes of its output how many
+    requests were made, how many of these failed, and how many a second there were. No tool verifies certificates.
 
     Where `own_window` holds, the tool measures its CPU time itself, without start-up.
     """
 
     install: Callable[[], None]
-    command: Callable[[list[str], int, int], list[str]]
+    command: Callable[[list[str], Load, int], list[str]]
     read: Callable[[str], dict]
     version: Callable[[], str]
     own_window: bool = False
@@ -85,9 +83,27 @@ def pypi_version(*packages):
     return versions
 
 
-def ringload_command(binary, targets, connections, seconds):
-    return [binary, "bench", *targets, "-c", str(connections), "-t", "1", "-d", f"{seconds}s",
-            "--format", "json", "--quiet"]
+def ringload_command(binary, targets, load, seconds):
+    return [binary, "bench", *targets, "-c", str(load.connections), "-t", "1", "-d", f"{seconds}s",
+            "--format", "json", "--quiet", *ringload_switches(load)]
+
+
+def ringload_switches(load):
+    """What is said of a load beyond what each has."""
+    if load.streams:
+        yield from ("--http", "2", "--streams", str(load.streams))
+    if load.tls:
+        yield "--insecure"
+    if not load.keep_alive:
+        yield from ("--keep-alive", "false")
+    if load.listener == "https-full":
+        yield from ("--tls-session-reuse", "false")
+
+
+def ringload_lacks(binary, load):
+    """Options that a load needs and this program does not have."""
+    done = subprocess.run([binary, "bench", "--help"], capture_output=True, text=True)
+    return [switch for switch in ringload_switches(load) if switch.startswith("--") and switch not in done.stdout]
 
 
 def read_ringload(output):
@@ -135,9 +151,33 @@ def read_hey(output):
     }
 
 
-def ab_command(targets, connections, seconds):
+def wrk_command(targets, load, seconds):
+    # It resumes sessions where the server lets it, and has no option against it.
+    close = [] if load.keep_alive else ["-H", "Connection: close"]
+    return ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", *close, *targets]
+
+
+def h2load_command(targets, load, seconds):
+    protocol = [f"-m{load.streams}"] if load.streams else ["--h1"]
+    return ["h2load", *protocol, "-t1", f"-c{load.connections}", f"-D{seconds}", *targets]
+
+
+def hey_command(targets, load, seconds):
+    close = [] if load.keep_alive else ["-disable-keepalive"]
+    return ["hey", "-cpus", "1", "-c", str(load.connections), "-z", f"{seconds}s", *close, *targets]
+
+
+def oha_command(targets, load, seconds):
+    streams = ["--http2", "-p", str(load.streams)] if load.streams else []
+    close = [] if load.keep_alive else ["--disable-keepalive"]
+    return [oha(), "--no-tui", "--output-format", "json", "--insecure", "-c", str(load.connections), *streams, *close,
+            "-z", f"{seconds}s", *targets]
+
+
+def ab_command(targets, load, seconds):
     # Without -n, -t would end at 50,000 requests.
-    return ["ab", "-q", "-k", "-c", str(connections), "-t", str(seconds), "-n", str(seconds * 500_000), *targets]
+    keep = ["-k"] if load.keep_alive else []
+    return ["ab", "-q", *keep, "-c", str(load.connections), "-t", str(seconds), "-n", str(seconds * 500_000), *targets]
 
 
 def read_ab(output):
@@ -162,8 +202,9 @@ def read_oha(output):
 
 
 def python_command(script, *switches):
-    return lambda targets, connections, seconds: [
-        PYTHON, str(PEERS / script), *targets, "--connections", str(connections), "--seconds", str(seconds), *switches]
+    return lambda targets, load, seconds: [
+        PYTHON, str(PEERS / script), *targets, "--connections", str(load.connections), "--seconds", str(seconds),
+        *switches]
 
 
 def read_python(output):
@@ -172,29 +213,15 @@ def read_python(output):
 
 
 TOOLS = {
-    "wrk": Tool(
-        debian("wrk", "wrk"),
-        lambda targets, connections, seconds: ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *targets],
-        read_wrk, lambda: first_line("wrk", "-v"),
-    ),
+    "wrk": Tool(debian("wrk", "wrk"), wrk_command, read_wrk, lambda: first_line("wrk", "-v")),
     "h2load": Tool(
-        debian("h2load", "nghttp2-client"),
-        lambda targets, connections, seconds: ["h2load", "--h1", "-t1", f"-c{connections}", f"-D{seconds}", *targets],
-        read_h2load, lambda: first_line("h2load", "--version"),
+        debian("h2load", "nghttp2-client"), h2load_command, read_h2load, lambda: first_line("h2load", "--version"),
     ),
     "hey": Tool(
-        debian("hey", "hey"),
-        lambda targets, connections, seconds: ["hey", "-cpus", "1", "-c", str(connections), "-z", f"{seconds}s",
-                                               *targets],
-        read_hey, lambda: first_line("dpkg-query", "-W", "-f=${Version}\n", "hey"),
+        debian("hey", "hey"), hey_command, read_hey, lambda: first_line("dpkg-query", "-W", "-f=${Version}\n", "hey"),
     ),
     "ab": Tool(debian("ab", "apache2-utils"), ab_command, read_ab, lambda: first_line("ab", "-V")),
-    "oha": Tool(
-        install_oha,
-        lambda targets, connections, seconds: [oha(), "--no-tui", "--output-format", "json", "-c", str(connections),
-                                               "-z", f"{seconds}s", *targets],
-        read_oha, lambda: first_line(oha(), "--version"),
-    ),
+    "oha": Tool(install_oha, oha_command, read_oha, lambda: first_line(oha(), "--version")),
     "aiohttp": Tool(
         pypi("aiohttp"), python_command("aiohttp_client.py"), read_python, pypi_version("aiohttp"), own_window=True,
     ),

@@ -1,13 +1,13 @@
 //! The URL set: lines of text turned into compact entries.
 //!
-//! An entry is 16 bytes beside the text of its target; what lines of one site, method and headers share is one
+//! An entry is 12 bytes beside the text of its target; what lines of one site, method and headers share is one
 //! [`Template`], and equal bodies are one. Where lines have bodies of their own, each line costs 4 bytes more and each
 //! different body 8; weights cost 8 a line.
 
 mod fuzz;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::ops::Range;
 
@@ -29,6 +29,9 @@ const JSON_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Indexes of lines are 32 bits wide.
 const LINES_MAX: usize = u32::MAX as usize - 1;
+/// Where a target starts in the text is 40 bits wide, and its length 24: a terabyte, and far more than a line may have.
+const START_BITS: u32 = 40;
+const LEN_BITS: u32 = 24;
 /// In [`UrlSet::body_of`]: the line has no body of its own.
 const NO_BODY: u32 = u32::MAX;
 
@@ -49,12 +52,32 @@ pub struct UrlSet {
     weights: Option<AliasTable>,
 }
 
-/// One line; `start + len <= text.len()`.
+/// One line: its template, and where its target stands in the text.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    start: u64,
-    len: u32,
+    /// The lower 32 bits of the start.
+    start_low: u32,
+    /// The upper 8 bits of the start, above the length.
+    start_high_and_len: u32,
     template: u32,
+}
+
+impl Entry {
+    /// None where the target is longer, or stands further on, than an entry can say.
+    fn new(target: Range<usize>, template: u32) -> Option<Self> {
+        let (start, len) = (target.start as u64, target.len() as u64);
+        (start >> START_BITS == 0 && len >> LEN_BITS == 0).then_some(Self {
+            start_low: start as u32,
+            start_high_and_len: ((start >> 32) as u32) << LEN_BITS | len as u32,
+            template,
+        })
+    }
+
+    fn target(self) -> Range<usize> {
+        let high = u64::from(self.start_high_and_len >> LEN_BITS);
+        let start = (high << 32 | u64::from(self.start_low)) as usize;
+        start..start + (self.start_high_and_len & ((1 << LEN_BITS) - 1)) as usize
+    }
 }
 
 impl UrlSet {
@@ -70,8 +93,7 @@ impl UrlSet {
 
     /// The request target of `line`, in origin form.
     pub fn target(&self, line: u64) -> &str {
-        let entry = self.entries[line as usize];
-        &self.text[entry.start as usize..][..entry.len as usize]
+        &self.text[self.entries[line as usize].target()]
     }
 
     /// Everything else of the request of `line`, but its body.
@@ -149,7 +171,7 @@ pub struct Builder<'a> {
     origins: HashMap<Origin, u32>,
     body_bytes: Vec<u8>,
     /// By hash of the content; of two bodies that share a hash only the later one is found again.
-    bodies: HashMap<u64, u32>,
+    bodies: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
     hasher: RandomState,
     /// Of all lines, once one has a weight.
     weights: Vec<u32>,
@@ -166,7 +188,7 @@ impl<'a> Builder<'a> {
             key: String::new(),
             origins: HashMap::new(),
             body_bytes: Vec::new(),
-            bodies: HashMap::new(),
+            bodies: HashMap::default(),
             hasher: RandomState::new(),
             weights: Vec::new(),
         }
@@ -188,8 +210,8 @@ impl<'a> Builder<'a> {
         let template = self.template(site, method.unwrap_or(self.method), own)?;
         let start = self.set.text.len();
         push_target(&mut self.set.text, rest);
-        let len = (self.set.text.len() - start) as u32;
-        self.set.entries.push(Entry { start: start as u64, len, template });
+        let entry = Entry::new(start..self.set.text.len(), template);
+        self.set.entries.push(entry.ok_or("one URL too many; the limit of all their text is a terabyte")?);
         Ok(())
     }
 
@@ -286,14 +308,16 @@ impl<'a> Builder<'a> {
 
     fn body(&mut self, content: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(content);
-        let is_it = |index: u32| &self.body_bytes[body_range(&self.set.body_ends, index as usize)] == content;
-        if let Some(&index) = self.bodies.get(&hash).filter(|&&index| is_it(index)) {
-            return index;
-        }
         let index = self.set.body_ends.len() as u32;
+        let known = self.bodies.entry(hash).or_insert(index);
+        if *known != index {
+            if &self.body_bytes[body_range(&self.set.body_ends, *known as usize)] == content {
+                return *known;
+            }
+            *known = index;
+        }
         self.body_bytes.extend_from_slice(content);
         self.set.body_ends.push(self.body_bytes.len() as u64);
-        self.bodies.insert(hash, index);
         index
     }
 
@@ -323,6 +347,24 @@ impl<'a> Builder<'a> {
         self.set.templates.push(Template::new(self.common, origin, &site, method, own));
         self.templates.insert(self.key.clone(), index);
         Ok(index)
+    }
+}
+
+/// Takes what is a hash already for its own.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("hashes are whole numbers");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 
@@ -424,12 +466,21 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_line_costs_16_bytes_beside_its_text() {
+    fn an_entry_says_what_it_was_given_up_to_its_limits() {
+        for target in [0..0, 5..9, 0..(1 << LEN_BITS) - 1, u32::MAX as usize..1 << 32, (1 << 40) - 1..1 << 40] {
+            let entry = Entry::new(target.clone(), 7).expect("it fits");
+            assert_eq!((entry.target(), entry.template), (target, 7));
+        }
+        assert!(Entry::new(0..1 << LEN_BITS, 0).is_none() && Entry::new(1 << START_BITS..1 << START_BITS, 0).is_none());
+    }
+
+    #[test]
+    fn a_plain_line_costs_12_bytes_beside_its_text() {
         let lines: String = (0..10_000).map(|line| format!("http://127.0.0.1/{line}\n")).collect();
         let set = read(lines.as_bytes()).expect("lines");
-        assert_eq!(set.memory() - set.text.len(), 16 * 10_000);
+        assert_eq!(set.memory() - set.text.len(), 12 * 10_000);
         let weighted: String = (0..10_000).map(|n| format!("{{\"url\":\"http://a/{n}\",\"weight\":2}}\n")).collect();
         let set = read(weighted.as_bytes()).expect("lines");
-        assert_eq!(set.memory() - set.text.len(), 24 * 10_000);
+        assert_eq!(set.memory() - set.text.len(), 20 * 10_000);
     }
 }
