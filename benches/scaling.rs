@@ -125,7 +125,7 @@ fn work(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, ready: &Barrier) -
             }
             Next::End => return (requests, Nanos(clock::thread_cpu().0 - started.0)),
         };
-        load.render(&ticket, &mut request);
+        load.render(&ticket, 0, &mut request);
         let sent = clock::now();
         load.sent(&ticket, sent);
         let submitted = clock::now();

@@ -13,6 +13,7 @@ use super::http::HttpArgs;
 use super::mask;
 use super::network::NetworkArgs;
 use super::plan_file::PlanArgs;
+use super::proxy::ProxyArgs;
 use super::tls::TlsArgs;
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::request::is_secret_header;
@@ -38,6 +39,8 @@ pub struct Args {
     tls: TlsArgs,
     #[command(flatten)]
     network: NetworkArgs,
+    #[command(flatten)]
+    proxies: ProxyArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -233,7 +236,7 @@ impl Args {
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
     pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, http, auth, tls, network, limits, output, plan: _ } = self;
+        let Self { urls, load, request, http, auth, tls, network, proxies, limits, output, plan: _ } = self;
         let outputs = output.check()?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -269,6 +272,7 @@ impl Args {
             auth: auth.gather()?,
             compressed: request.compressed,
             decode: request.decode,
+            proxies: proxies.gather()?,
             keep_alive: request.keep_alive,
             requests_per_connection: request.requests_per_connection,
             start_anyway: load.start_anyway,

@@ -23,7 +23,7 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 8] = [
+const TOPICS: [Topic; 9] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
@@ -41,6 +41,7 @@ const TOPICS: [Topic; 8] = [
         about: "sources, unix sockets and names: where connections go",
         text: include_str!("topics/network.txt"),
     },
+    Topic { name: "proxies", about: "through a proxy: HTTP, CONNECT, SOCKS", text: include_str!("topics/proxies.txt") },
     Topic { name: "from-wrk", about: "for users of wrk and wrk2", text: include_str!("topics/from-wrk.txt") },
     Topic { name: "from-k6", about: "for users of k6", text: include_str!("topics/from-k6.txt") },
     Topic {

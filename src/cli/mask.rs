@@ -54,14 +54,17 @@ pub(super) enum Kind {
     Body,
     /// Or `env:NAME`.
     Credentials,
+    /// A proxy's URL, with or without its scheme.
+    Proxy,
 }
 
 /// All of them, by their long and short names.
-const OPTIONS: [(&str, Option<char>, Kind); 4] = [
+const OPTIONS: [(&str, Option<char>, Kind); 5] = [
     ("header", Some('H'), Kind::Header),
     ("body", Some('b'), Kind::Body),
     ("user", Some('u'), Kind::Credentials),
     ("bearer", None, Kind::Credentials),
+    ("proxy", Some('x'), Kind::Proxy),
 ];
 
 /// What may be secret in the value of the option `--long`; that of any other is at most a URL with credentials.
@@ -111,6 +114,7 @@ pub(super) fn is_placeholder(kind: Option<Kind>, text: &str) -> bool {
     match kind {
         Some(Kind::Body | Kind::Credentials) => text == MASK,
         Some(Kind::Header) => secret_header(text).is_some_and(|(_, value)| value == MASK),
+        Some(Kind::Proxy) => text.rsplit("://").next().is_some_and(|rest| rest.starts_with(&format!("{MASK}@"))),
         None => text.split_once("://").is_some_and(|(_, rest)| rest.starts_with(&format!("{MASK}@"))),
     }
 }
@@ -121,11 +125,19 @@ fn secret(kind: Kind, text: &str) -> String {
         _ if text.starts_with('@') => text.to_owned(),
         Kind::Credentials if auth::is_reference(text) => text.to_owned(),
         Kind::Body | Kind::Credentials => MASK.to_owned(),
+        Kind::Proxy => proxy(text),
         Kind::Header => match secret_header(text) {
             Some((name, _)) => format!("{name}: {MASK}"),
             None => text.to_owned(),
         },
     }
+}
+
+/// A proxy's URL without its credentials: all before the last @, which no host, port or scheme can hold.
+fn proxy(text: &str) -> String {
+    let Some(at) = text.rfind('@') else { return text.to_owned() };
+    let scheme = ["http://", "https://", "socks5://", "socks5h://"].into_iter().find(|scheme| text.starts_with(scheme));
+    format!("{}{MASK}{}", scheme.unwrap_or_default(), &text[at..])
 }
 
 /// Name and value of a header whose value is a secret; one without a value has none.
@@ -201,6 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn credentials_of_proxies_are_masked_with_and_without_a_scheme() {
+        check(&["-x", "http://me:pw@host:1"], &["-x", "http://***@host:1"]);
+        check(
+            &["--proxy", "me:p/w@host", "--proxy=socks5h://me:p@w@host"],
+            &["--proxy", "***@host", "--proxy=socks5h://***@host"],
+        );
+        check(&["-kqxme:x://w@host", "-x", "@me@file", "-xhost"], &["-kqx***@host", "-x", "@me@file", "-xhost"]);
+        check(&["--proxy", "env:NAME", "--noproxy", "a@b"], &["--proxy", "env:NAME", "--noproxy", "a@b"]);
+    }
+
+    #[test]
     fn a_mask_is_known_where_a_secret_belongs_and_nowhere_else() {
         for (long, text) in [
             ("header", "Cookie: ***"),
@@ -208,6 +231,8 @@ mod tests {
             ("user", "***"),
             ("bearer", "***"),
             ("url", "http://***@host/"),
+            ("proxy", "socks5://***@host"),
+            ("proxy", "***@host"),
         ] {
             assert!(is_placeholder(kind(long), text), "{text}");
             assert_eq!(value(kind(long), text), text);
@@ -217,6 +242,7 @@ mod tests {
             ("header", "Cookie: a"),
             ("body", "a ***"),
             ("url", "http://host/?u=http://***@x"),
+            ("proxy", "http://host"),
         ] {
             assert!(!is_placeholder(kind(long), text), "{text}");
         }

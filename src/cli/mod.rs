@@ -13,6 +13,7 @@ pub mod pages;
 mod plan_file;
 pub mod plan_print;
 mod progress;
+mod proxy;
 pub mod session;
 mod signals;
 pub mod target;

@@ -175,7 +175,7 @@ mod tests {
         let text = printed(&raw, &["http://host/"]);
         let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
-        let none = "requests, rate, arrivals, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, read-timeout, deadline, max-error-rate, abort-on, output";
+        let none = "requests, rate, arrivals, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, read-timeout, deadline, max-error-rate, abort-on, output";
         assert_eq!(unset.trim_end(), none);
         let set: toml::Table = set.parse().expect("TOML");
         let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Opens one connection to an origin: its addresses in rotation, a way there, and TLS over it.
+//! Opens one connection to an origin: its addresses in rotation, a way there or the proxies to it, and TLS over that.
 //!
 //! Knows nothing of who asks, of rests after failures or of what becomes of the connection.
 
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 
 use super::destination::Destination;
+use super::gateway::{Gateway, Stage};
 use super::watch::{Expired, Watch};
 use super::work::{Dial, Handshake};
 use crate::clock;
@@ -27,6 +28,7 @@ use crate::plan::network::Place;
 use crate::plan::{Http, Network, Plan, Shard};
 use crate::record::Failure;
 use crate::units::Nanos;
+use crate::wire::proxy::AUTHENTICATION_REQUIRED;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(crate) struct Dialler {
     /// For https origins; `None` where there are none.
     tls: Option<Client>,
     http: Http,
+    /// For origins that are reached through proxies; `None` where there are none.
+    gateway: Option<Gateway>,
     /// For names that are looked up anew for each connection.
     resolver: Option<Resolver>,
     network: Network,
@@ -79,12 +83,14 @@ impl Dialler {
         destinations: Arc<Vec<Destination>>,
         resolver: Option<Resolver>,
         tls: Option<Client>,
+        gateway: Option<Gateway>,
     ) -> Self {
         let turns = destinations.iter().map(|_| Cell::new(0)).collect();
         Self {
             destinations,
             tls,
             http: plan.http,
+            gateway,
             resolver,
             network: plan.network.clone(),
             timeout: plan.timeouts.connect,
@@ -106,10 +112,36 @@ impl Dialler {
         self.destinations.len()
     }
 
-    /// Whether the origin's name has been found to have one, or will be sought again.
-    pub(crate) fn has_address(&self, origin: u32) -> bool {
+    /// The proxies that the origin is reached through, if any.
+    fn gateway(&self, origin: u32) -> Option<(&Gateway, &Destination)> {
         let destination = &self.destinations[origin as usize];
-        !destination.peers.is_empty() || destination.afresh.is_some()
+        self.gateway.as_ref().filter(|_| !destination.proxies.is_empty()).map(|gateway| (gateway, destination))
+    }
+
+    /// Whether the origin's name, or that of a proxy to it, has been found to have one, or will be sought again.
+    pub(crate) fn has_address(&self, origin: u32) -> bool {
+        match self.gateway(origin) {
+            None => self.destinations[origin as usize].can_be_sought(),
+            Some((gateway, to)) => gateway.leads(to),
+        }
+    }
+
+    /// Until when all proxies to the origin rest, and how the last attempt failed.
+    pub(crate) fn rest(&self, origin: u32, now: Nanos) -> Option<(Nanos, Failure)> {
+        let (gateway, to) = self.gateway(origin)?;
+        gateway.rest(origin, to, now)
+    }
+
+    /// The first failure of a proxy that another one made good.
+    pub(crate) fn passed_over(&self) -> Option<(Failure, String)> {
+        self.gateway.as_ref()?.passed_over()
+    }
+
+    /// The proxy that was to forward requests of this `form` does not do so for us; says why.
+    pub(crate) fn turned_away(&self, form: u32, origin: u32, now: Nanos) -> String {
+        let (gateway, _) = self.gateway(origin).expect("only a proxy's requests have a form of their own");
+        gateway.failed(form - 1, origin, (Stage::Proxy, Failure::Proxy), now, now);
+        gateway.explain(form - 1, origin, Stage::Proxy, AUTHENTICATION_REQUIRED)
     }
 
     /// Tries each peer of the origin once, in rotation, within one connect timeout that began at `started`.
@@ -120,6 +152,10 @@ impl Dialler {
         watch: &Watch,
         limit: Nanos,
     ) -> Result<(Opened, Dial), Refused> {
+        if let Some((gateway, to)) = self.gateway(origin) {
+            // In a box: it is rare, and much larger than all the rest.
+            return Box::pin(self.dial_through(gateway, origin, to, started, watch, limit)).await;
+        }
         let destination = &self.destinations[origin as usize];
         let timeout = Nanos(started.0 + self.timeout.0);
         let found;
@@ -176,13 +212,89 @@ impl Dialler {
         }
     }
 
+    /// Tries each proxy to the origin once that does not rest, in rotation, within one connect timeout. What the origin
+    /// itself does wrong another proxy would not mend.
+    async fn dial_through(
+        &self,
+        gateway: &Gateway,
+        origin: u32,
+        to: &Destination,
+        started: Nanos,
+        watch: &Watch,
+        limit: Nanos,
+    ) -> Result<(Opened, Dial), Refused> {
+        let timeout = Nanos(started.0 + self.timeout.0);
+        let mut last = None;
+        for _ in to.proxies.clone() {
+            let began = clock::now();
+            let Some(index) = gateway.next(origin, to, began) else { break };
+            let stage = Cell::new(Stage::Proxy);
+            let opening = async {
+                let (stream, form) = gateway.open(index, origin, to, &stage).await?;
+                self.finish(stream, began, form, to.name.as_ref()).await
+            };
+            let result = watch.until(timeout.min(limit), pin!(opening)).await;
+            let ended = clock::now();
+            let (failure, reason) = match result {
+                Ok(Ok(opened)) => {
+                    gateway.succeeded(index, origin, opened.1.form);
+                    last.into_iter().for_each(|broken| gateway.pass_over(broken));
+                    return Ok(opened);
+                }
+                Ok(Err(broken)) => broken,
+                Err(Expired) if ended >= timeout => {
+                    (Failure::ConnectTimeout, format!("no connection within {}", self.timeout))
+                }
+                Err(Expired) => {
+                    gateway.given_up(index, origin);
+                    return Err(Refused::Expired);
+                }
+            };
+            gateway.failed(index, origin, (stage.get(), failure), began, ended);
+            last = Some((failure, gateway.explain(index, origin, stage.get(), &reason)));
+            if matches!(stage.get(), Stage::Name | Stage::Origin) || ended >= timeout {
+                break;
+            }
+        }
+        let (failure, reason) =
+            last.unwrap_or_else(|| (Failure::Proxy, "every proxy rests after a failure".to_owned()));
+        Err(Refused::Failed(failure, reason))
+    }
+
     /// Opens one connection, ready for requests.
     async fn open(
         &self,
         route: Route<'_>,
         name: Option<&ServerName<'static>>,
     ) -> Result<(Opened, Dial), (Failure, String)> {
-        let (stream, mut dial) = self.connect(route, name).await?;
+        let started = clock::now();
+        let stream = Stream::connect(route).await.map_err(|error| (Failure::Connect, reason(&error)))?;
+        self.finish(stream, started, 0, name).await
+    }
+
+    /// Makes what leads to the origin and was begun at `started` ready for requests of this `form`: encrypted where there is
+    /// a name to verify, and with HTTP/2 begun.
+    async fn finish(
+        &self,
+        stream: Stream,
+        started: Nanos,
+        form: u32,
+        name: Option<&ServerName<'static>>,
+    ) -> Result<(Opened, Dial), (Failure, String)> {
+        let connected = clock::now();
+        let mut dial = Dial { opened: connected, connect: Nanos(connected.0 - started.0), form, tls: None };
+        let stream = match (&self.tls, name) {
+            (Some(client), Some(name)) => {
+                let encrypted = stream.encrypt(client, name.clone()).await;
+                let (stream, resumed) = encrypted.map_err(|reason| (Failure::Tls, reason))?;
+                dial.opened = clock::now();
+                dial.tls = Some(Handshake { took: Nanos(dial.opened.0 - connected.0), resumed });
+                stream
+            }
+            // What a proxy agreed to is not the origin's.
+            _ if form > 0 => return Ok((Opened::Stream(stream), dial)),
+            _ => stream,
+        };
         let opened = self.speak(stream).await?;
         if matches!(opened, Opened::Session(_)) {
             dial.opened = clock::now();
@@ -209,23 +321,6 @@ impl Dialler {
         let session = Session::open(stream, Rc::clone(&self.running)).await;
         session.map(Opened::Session).map_err(|broken| no_session(&broken))
     }
-
-    /// Opens one connection, encrypted where there is a name to verify.
-    async fn connect(
-        &self,
-        route: Route<'_>,
-        name: Option<&ServerName<'static>>,
-    ) -> Result<(Stream, Dial), (Failure, String)> {
-        let started = clock::now();
-        let stream = Stream::connect(route).await.map_err(|error| (Failure::Connect, reason(&error)))?;
-        let connected = clock::now();
-        let mut dial = Dial { opened: connected, connect: Nanos(connected.0 - started.0), tls: None };
-        let (Some(client), Some(name)) = (&self.tls, name) else { return Ok((stream, dial)) };
-        let (stream, resumed) = stream.encrypt(client, name.clone()).await.map_err(|reason| (Failure::Tls, reason))?;
-        dial.opened = clock::now();
-        dial.tls = Some(Handshake { took: Nanos(dial.opened.0 - connected.0), resumed });
-        Ok((stream, dial))
-    }
 }
 
 /// Why HTTP/2 did not come about on a connection.
@@ -243,7 +338,7 @@ fn no_session(broken: &h2::Broken) -> (Failure, String) {
 }
 
 /// An error of connecting in the words of the field.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "refused".to_owned(),
         io::ErrorKind::AddrNotAvailable => "no local port is free (EADDRNOTAVAIL)".to_owned(),
@@ -278,7 +373,7 @@ mod tests {
         let raw = RawPlan { urls: vec!["http://host/".into()], network, ..RawPlan::default() };
         let plan = plan::validate(&raw, &machine).expect("a plan");
         let shard = plan::shards(&plan)[0];
-        let dialler = Dialler::new(&plan, &shard, Arc::new(vec![destination]), None, None);
+        let dialler = Dialler::new(&plan, &shard, Arc::new(vec![destination]), None, None, None);
         let pool = Pool::new(dialler, 8, 1, u64::MAX);
         let watch = Watch::default();
         runtime.block_on(async {

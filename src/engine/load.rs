@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::control::{Control, NEVER};
 use super::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
 use crate::clock;
+use crate::plan::proxy::Form;
 use crate::plan::request::SMALL_BODY_BYTES;
 use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
 use crate::record::timeline::IntervalId;
@@ -35,8 +36,9 @@ pub struct Load {
     shard: Shard,
     control: Arc<Control>,
     turn_page: TurnPage,
-    /// The one request of a plan with one line: a thousand slots send it out of the same few cache lines.
-    only_request: Option<Rc<Vec<u8>>>,
+    /// The one request of a plan with one line, in each form: a thousand slots send it out of the same few cache lines.
+    /// Empty where there are more lines.
+    only_request: Vec<Rc<Vec<u8>>>,
     /// Some line has a body that is too large to be copied.
     large_bodies: bool,
     walk: Walk,
@@ -87,11 +89,13 @@ impl Load {
             last_done: Nanos::ZERO,
             cpu_at_t0: None,
         };
-        let only_request = (plan.urls.len() == 1).then(|| {
+        let only_request = |form| {
             let mut request = Vec::new();
-            render_line(&plan, 0, &mut request);
+            render_line(&plan, 0, form, &mut request);
             Rc::new(request)
-        });
+        };
+        let forms = if plan.urls.len() == 1 { plan.proxies.forms() } else { &[] };
+        let only_request = forms.iter().map(only_request).collect();
         let large_bodies = plan.longest_body() > SMALL_BODY_BYTES;
         let state = RefCell::new(state);
         Self { plan, shard, control, turn_page, only_request, large_bodies, walk, warmup_walk, state }
@@ -188,9 +192,9 @@ impl Load {
 }
 
 /// The bytes of one line's request, its body included where it is small.
-fn render_line(plan: &Plan, line: u64, out: &mut Vec<u8>) {
+fn render_line(plan: &Plan, line: u64, form: &Form, out: &mut Vec<u8>) {
     let own_body = plan.urls.body(line).map(<[u8]>::len);
-    encode::render(out, plan.urls.template(line), plan.urls.target(line), own_body);
+    encode::render_as(form, out, plan.urls.template(line), plan.urls.target(line), own_body);
     if let Some(body) = plan.body_of(line).filter(|body| body.len() <= SMALL_BODY_BYTES) {
         out.extend_from_slice(body);
     }
@@ -272,10 +276,10 @@ impl Source for Load {
         Nanos(end.0.saturating_add(self.plan.drain.0))
     }
 
-    fn render(&self, ticket: &Ticket, request: &mut Rc<Vec<u8>>) {
-        match &self.only_request {
+    fn render(&self, ticket: &Ticket, form: u32, request: &mut Rc<Vec<u8>>) {
+        match self.only_request.get(form as usize) {
             Some(only) => *request = Rc::clone(only),
-            None => render_line(&self.plan, ticket.line, Rc::make_mut(request)),
+            None => render_line(&self.plan, ticket.line, self.plan.proxies.form(form), Rc::make_mut(request)),
         }
     }
 

@@ -7,12 +7,14 @@ pub mod control;
 mod core;
 mod destination;
 mod dialler;
+mod gateway;
 pub mod load;
 pub mod machine;
 mod pacer;
 mod pipe;
 mod pool;
 pub mod preflight;
+mod rest;
 mod slot;
 mod watch;
 mod watchdog;
@@ -77,6 +79,12 @@ pub enum StartError {
     #[error("TLS with {reason} (--start-anyway runs regardless)")]
     Handshake {
         /// Address and what went wrong.
+        reason: String,
+    },
+    /// Not one proxy led anywhere.
+    #[error("{reason} (--start-anyway runs regardless)")]
+    Proxy {
+        /// Which proxy, and what it said.
         reason: String,
     },
     /// The driver was refused to a worker, though the machine has it.
@@ -233,6 +241,7 @@ impl Team {
                 destinations: Arc::clone(&list),
                 resolver: resolver.clone(),
                 tls: cleared.destinations.client(plan)?,
+                gateway: cleared.destinations.gateway(plan, &shard, resolver.clone())?,
                 control: Arc::clone(control),
                 pulse: Arc::clone(&pulse),
                 events: sender.clone(),
@@ -274,6 +283,7 @@ impl Team {
         match first_error {
             Some((failure, reason)) if opened_in_all == 0 && !plan.start_anyway => Err(match failure {
                 Failure::Tls => StartError::Handshake { reason },
+                Failure::Proxy => StartError::Proxy { reason },
                 _ => StartError::Connect { reason },
             }),
             _ => Ok(()),

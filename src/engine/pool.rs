@@ -13,6 +13,7 @@ use self::streams::{Shared, Streams};
 use super::control::NEVER;
 use super::dialler::{Dialler, Opened, Refused};
 use super::pipe::Pipe;
+use super::rest::Rest;
 use super::watch::{Expired, Watch};
 use super::work::Dial;
 use crate::clock;
@@ -26,9 +27,6 @@ mod streams;
 
 /// A connection idle for longer is looked at before it is used: the peer may have closed it, or have spoken unasked.
 const LOOK_AFTER: Nanos = Nanos::from_millis(5);
-/// Rest after the first failed connect of an origin; doubles up to [`REST_MAX`].
-const REST_MIN: Nanos = Nanos::from_millis(10);
-const REST_MAX: Nanos = Nanos::from_secs(1);
 /// How often those who wait look whether the one who tries for them has come to anything.
 const PROBE_LOOK: Nanos = Nanos::from_millis(10);
 /// What a request waits for an origin that is known not to be had, before it fails.
@@ -41,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) decoder: Decoder,
     /// Reads of heads are posted with this one; its capacity is its size.
     pub(crate) buffer: Vec<u8>,
+    /// The number of the form in which requests on it are addressed.
+    pub(crate) form: u32,
     origin: u32,
     /// Position in the order of use; identifies an idle connection.
     used: u64,
@@ -57,6 +57,16 @@ pub(crate) struct Lease {
     pub(crate) dialled: Option<Dial>,
     /// Since when it has been there, where it had to be waited for.
     pub(crate) since: Option<Nanos>,
+}
+
+impl Lease {
+    /// The number of the form in which requests on it are addressed.
+    pub(crate) fn form(&self) -> u32 {
+        match &self.way {
+            Way::Own(connection) => connection.form,
+            Way::Shared(_) => 0,
+        }
+    }
 }
 
 /// What a request goes through.
@@ -111,24 +121,11 @@ struct Origin {
     idle: Vec<Box<Connection>>,
     /// HTTP/2 connections that may have a stream to lend.
     streams: Streams,
-    /// Length of the current rest; zero while connecting works.
-    rest: Nanos,
-    rest_until: Nanos,
+    rest: Rest,
     /// After a rest: someone is trying for all.
     probed: bool,
     /// The last failed attempt: when it ended, and how.
     failed: Option<(Nanos, Failure)>,
-}
-
-impl Origin {
-    /// The origin rests, twice as long as the time before, once for all attempts of one period.
-    fn fail(&mut self, failure: Failure, started: Nanos, ended: Nanos) {
-        self.failed = Some((ended, failure));
-        if started >= self.rest_until {
-            self.rest = Nanos((self.rest.0 * 2).clamp(REST_MIN.0, REST_MAX.0));
-            self.rest_until = Nanos(ended.0 + self.rest.0);
-        }
-    }
 }
 
 impl Pool {
@@ -223,10 +220,10 @@ impl Pool {
         state.probed = false;
         match result {
             Ok((opened, dial)) => {
-                (state.rest, state.rest_until) = (Nanos::ZERO, Nanos::ZERO);
+                state.rest = Rest::default();
                 let limits = (self.streams, self.requests_max);
                 let way = match opened {
-                    Opened::Stream(stream) => Way::Own(Box::new(self.connection(stream, origin, ended))),
+                    Opened::Stream(stream) => Way::Own(Box::new(self.connection(stream, origin, dial.form, ended))),
                     Opened::Session(session) => {
                         Way::Shared(state.streams.add(Carrier::Session(session), origin, ended, limits))
                     }
@@ -243,7 +240,8 @@ impl Pool {
             Err(refused) => {
                 self.open.set(self.open.get() - 1);
                 if let Refused::Failed(failure, _) = refused {
-                    state.fail(failure, started, ended);
+                    state.failed = Some((ended, failure));
+                    state.rest.fail(started, ended);
                 }
                 self.room.call_all(origin);
                 Err(refused)
@@ -270,13 +268,17 @@ impl Pool {
                     Some((at, failure)) if at > asked => {
                         return Err(Refused::Failed(failure, "another attempt failed meanwhile".to_owned()));
                     }
-                    Some((_, failure)) if several && (now < state.rest_until || state.probed) => Wait::Fail(failure),
-                    _ if now < state.rest_until => Wait::Until(state.rest_until),
+                    Some((_, failure)) if several && (now < state.rest.until || state.probed) => Wait::Fail(failure),
+                    _ if now < state.rest.until => Wait::Until(state.rest.until),
                     _ if state.probed => Wait::Until(Nanos(now.0 + PROBE_LOOK.0)),
-                    _ => {
-                        state.probed = state.rest > Nanos::ZERO;
-                        return Ok(());
-                    }
+                    _ => match self.dialler.rest(origin, now) {
+                        Some((_, failure)) if several => Wait::Fail(failure),
+                        Some((until, _)) => Wait::Until(until),
+                        None => {
+                            state.probed = state.rest.length > Nanos::ZERO;
+                            return Ok(());
+                        }
+                    },
                 }
             };
             let until = match wait {
@@ -286,16 +288,18 @@ impl Pool {
             watch.sleep(until.min(limit)).await;
             match wait {
                 _ if clock::now() < until => return Err(Refused::Expired),
-                Wait::Fail(failure) => return Err(Refused::Failed(failure, "the origin rests".to_owned())),
+                Wait::Fail(failure) => {
+                    return Err(Refused::Failed(failure, "nobody is asked so soon after a failure".to_owned()));
+                }
                 Wait::Until(_) => {}
             }
         }
     }
 
-    fn connection(&self, stream: Stream, origin: u32, now: Nanos) -> Connection {
+    fn connection(&self, stream: Stream, origin: u32, form: u32, now: Nanos) -> Connection {
         let buffer = Vec::with_capacity(self.buffer_bytes);
         let decoder = Decoder::sharing(Rc::clone(&self.familiar));
-        Connection { stream, decoder, buffer, origin, used: 0, idle_since: now, left: self.requests_max }
+        Connection { stream, decoder, buffer, form, origin, used: 0, idle_since: now, left: self.requests_max }
     }
 
     /// Ends a lease.
@@ -328,6 +332,19 @@ impl Pool {
             self.remember(connection.origin, connection.used, &origins);
         }
         origins[connection.origin as usize].idle.push(connection);
+    }
+
+    /// Ends a lease on which the proxy answered that it does not forward for us; says why.
+    pub(crate) fn turned_away(&self, lease: Lease, now: Nanos) -> String {
+        let Way::Own(connection) = lease.way else { unreachable!("what is forwarded is neither shared nor pipelined") };
+        let reason = self.dialler.turned_away(connection.form, connection.origin, now);
+        self.close(connection);
+        reason
+    }
+
+    /// The first failure of a connection that another one made good.
+    pub(crate) fn passed_over(&self) -> Option<(Failure, String)> {
+        self.dialler.passed_over()
     }
 
     fn give_stream_back(&self, shared: Rc<Shared>, how: GiveBack) {

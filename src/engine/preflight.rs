@@ -13,7 +13,7 @@ use crate::plan::network::Dns;
 use crate::plan::origin::Scheme;
 use crate::plan::shard::{Machine, Quota};
 use crate::plan::source::Sources;
-use crate::plan::{Load, Plan};
+use crate::plan::{Load, Origin, Plan};
 use crate::record::{Finding, FindingKind};
 use crate::units::{NANOS_PER_S, Nanos};
 
@@ -168,8 +168,11 @@ fn memory_needed(plan: &Plan) -> u64 {
     let bodies = plan.urls.bodies().chain(plan.body.as_deref()).map(|body| body.len() as u64);
     let body = bodies.filter(|&bytes| bytes <= COPIED_BODY_BYTES).max().unwrap_or(0);
     let target = if plan.embedded_target { TARGET_CONNECTION_BYTES } else { 0 };
-    let encrypted = plan.urls.origins().iter().any(|origin| origin.scheme == Scheme::Https);
-    let tls = if encrypted { TLS_BYTES } else { 0 };
+    let is_encrypted = |at: &Origin| at.scheme == Scheme::Https;
+    // TLS to a proxy may go around that to an origin.
+    let origins = u64::from(plan.urls.origins().iter().any(is_encrypted));
+    let proxies = u64::from(plan.proxies.list.iter().any(|proxy| is_encrypted(&proxy.at)));
+    let tls = (origins + proxies) * TLS_BYTES;
     let decoder = if plan.decode { DECODER_BYTES } else { 0 };
     let connection = CONNECTION_BYTES + tls + decoder + body + target + ends(plan) * SOCKET_BYTES;
     PROCESS_BYTES + plan.cores.len() as u64 * CORE_BYTES + u64::from(plan.connections) * connection

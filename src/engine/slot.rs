@@ -38,8 +38,8 @@ pub(crate) struct Slot<'a, W: Sink> {
     watch: &'a Watch,
     id: usize,
     request: Rc<Vec<u8>>,
-    /// The line whose request `request` holds.
-    rendered: Option<u64>,
+    /// The line whose request `request` holds, and in which form.
+    rendered: Option<(u64, u32)>,
     ticket: Ticket,
     stamps: Stamps,
     moved: Moved,
@@ -221,9 +221,10 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         if let Some(since) = lease.since {
             self.stamps.ready = self.stamps.ready.max(since);
         }
-        if self.rendered != Some(self.ticket.line) {
-            self.core.work.render(&self.ticket, &mut self.request);
-            self.rendered = Some(self.ticket.line);
+        let form = lease.form();
+        if self.rendered != Some((self.ticket.line, form)) {
+            self.core.work.render(&self.ticket, form, &mut self.request);
+            self.rendered = Some((self.ticket.line, form));
         }
         let sent = clock::now();
         if self.stamps.sent.is_none() {
@@ -237,6 +238,9 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     /// Gives the connection back or closes it, and says what became of the ticket; `first`: another attempt may follow.
     fn conclude(&mut self, lease: Lease, result: Result<(), Broken>, first: bool) -> Result<Outcome, Attempt> {
         let pooled = lease.dialled.is_none();
+        if result.is_ok() && self.answer.status == 407 && lease.form() > 0 {
+            return Ok(self.turned_away(lease));
+        }
         let how = match (&lease.way, &result) {
             // A stream that failed says nothing about the others; a shared connection that is of no use says so itself.
             (Way::Shared(_), _) => GiveBack::Keep,
@@ -263,6 +267,15 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             Err(Broken::Untouched { .. }) => Outcome::Failed(Failure::StreamReset),
             Err(Broken::Dead { failure, .. } | Broken::Failed(failure)) => Outcome::Failed(failure),
         })
+    }
+
+    /// The proxy that was to forward the request wants to know who we are.
+    #[cold]
+    fn turned_away(&mut self, lease: Lease) -> Outcome {
+        self.stamps.done = clock::now();
+        let reason = self.core.pool.turned_away(lease, self.stamps.done);
+        self.core.work.explain(Failure::Proxy, &reason);
+        Outcome::Failed(Failure::Proxy)
     }
 
     async fn exchange(&mut self, connection: &mut Connection) -> Result<(), Broken> {

@@ -59,9 +59,9 @@ pub trait Source {
     /// From this instant on, requests in flight are given up. [`Nanos`] of `u64::MAX` until that is known.
     fn give_up_at(&self) -> Nanos;
 
-    /// Makes `request` the bytes of the ticket's request, body included where it is small: written anew in place, or
-    /// shared by all slots that ask for the same.
-    fn render(&self, ticket: &Ticket, request: &mut Rc<Vec<u8>>);
+    /// Makes `request` the bytes of the ticket's request in the form of this number, body included where it is small:
+    /// written anew in place, or shared by all slots that ask for the same.
+    fn render(&self, ticket: &Ticket, form: u32, request: &mut Rc<Vec<u8>>);
 
     /// The body of a ticket with a large one, which goes out after [`Source::render`]'s bytes instead of being copied
     /// for each request.
@@ -92,8 +92,10 @@ pub struct Moved {
 pub struct Dial {
     /// When it was ready for a request.
     pub opened: Nanos,
-    /// Length of the TCP connect.
+    /// Length of the TCP connect; to a proxy, with all that is said to it until it lets us through.
     pub connect: Nanos,
+    /// How requests on it are addressed (`plan::Proxies::form`).
+    pub form: u32,
     /// The handshake over it, where the origin is an https one.
     pub tls: Option<Handshake>,
 }

@@ -10,6 +10,7 @@ use super::control::{Control, NEVER, Pulse};
 use super::core::Core;
 use super::destination::Destination;
 use super::dialler::{Dialler, Refused};
+use super::gateway::Gateway;
 use super::load::{Load, TurnPage};
 use super::pool::GiveBack;
 use super::slot::Slot;
@@ -48,6 +49,8 @@ pub(crate) struct Assignment {
     pub(crate) resolver: Option<Resolver>,
     /// For https origins.
     pub(crate) tls: Option<Client>,
+    /// For origins that are reached through proxies.
+    pub(crate) gateway: Option<Gateway>,
     pub(crate) control: Arc<Control>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) events: mpsc::Sender<Event>,
@@ -64,7 +67,8 @@ pub(crate) fn run(assignment: Assignment) {
 
 /// A worker's whole life, whatever its work.
 fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Shard, Arc<Control>, TurnPage) -> W) {
-    let Assignment { plan, shard, driver, destinations, resolver, tls, control, pulse, events, go, pages } = assignment;
+    let Assignment { plan, shard, driver, destinations, resolver, tls, gateway, control, pulse, events, go, pages } =
+        assignment;
     let index = shard.place;
     pulse.enter();
     core_affinity::set_for_current(core_affinity::CoreId { id: shard.cpu });
@@ -83,7 +87,7 @@ fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Sh
         // The main thread gives pages back; one more is made only where it has fallen seconds behind.
         pages.try_recv().unwrap_or_default()
     };
-    let dialler = Dialler::new(&plan, &shard, destinations, resolver, tls);
+    let dialler = Dialler::new(&plan, &shard, destinations, resolver, tls, gateway);
     let work = new_work(Arc::clone(&plan), shard, control, Box::new(turn_page));
     let core = Rc::new(Core::new(plan, &shard, dialler, work));
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&core, &pulse, &events, &go))));
@@ -102,6 +106,7 @@ async fn live<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse, events: &mpsc::Sender<
         let slots = 0..core.watches.len();
         core.run_tasks(pulse, slots.map(|id| async move |core: Rc<Core<W>>| Slot::new(&core, id).run().await)).await;
     }
+    core.pool.passed_over().into_iter().for_each(|(failure, reason)| core.work.explain(failure, &reason));
     core.pool.close_idle().await;
 }
 
@@ -192,8 +197,8 @@ mod tests {
             self.load.give_up_at()
         }
 
-        fn render(&self, ticket: &Ticket, request: &mut Rc<Vec<u8>>) {
-            self.load.render(ticket, request);
+        fn render(&self, ticket: &Ticket, form: u32, request: &mut Rc<Vec<u8>>) {
+            self.load.render(ticket, form, request);
         }
 
         fn large_body(&self, ticket: &Ticket) -> Bytes {

@@ -11,4 +11,5 @@ pub mod runtime;
 pub mod stream;
 pub mod timer;
 pub mod tls;
+pub mod tunnel;
 pub mod turn;

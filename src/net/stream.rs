@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::Either;
@@ -18,7 +19,7 @@ use rustls::pki_types::ServerName;
 
 use super::connect::Route;
 use super::ready;
-use super::tls::{Client, Encrypted, farewell};
+use super::tls::{Client, Encrypted, Nested, farewell};
 use super::turn::fair;
 
 /// How many bytes one discarding receive asks for at most.
@@ -38,7 +39,12 @@ enum Wire {
     /// A TCP socket, or a unix one.
     Plain(TcpStream),
     Encrypted(Box<Encrypted>),
+    /// TLS in the TLS of a proxy.
+    Nested(Box<Nested>),
 }
+
+/// A read or write under TLS.
+type Operation<'a, B> = Pin<Box<dyn Future<Output = (io::Result<usize>, B)> + 'a>>;
 
 /// What a non-blocking look at the socket found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,30 +73,41 @@ impl Stream {
         Ok(Self { fd: socket.as_raw_fd(), wire: Wire::Plain(socket) })
     }
 
-    /// Puts TLS over a fresh connection; true where an earlier session was resumed.
+    /// Puts TLS over a fresh connection, or over that with a proxy; true where an earlier session was resumed.
     ///
     /// # Errors
     /// What went wrong with the handshake, and the remedy where there is one.
     ///
     /// # Panics
-    /// Where it is encrypted already: a bug.
+    /// Where it is encrypted twice already: a bug.
     pub async fn encrypt(self, client: &Client, name: ServerName<'static>) -> Result<(Self, bool), String> {
-        let Wire::Plain(tcp) = self.wire else { panic!("a connection is encrypted once") };
-        let (tls, resumed) = client.handshake(tcp, name).await?;
-        Ok((Self { wire: Wire::Encrypted(Box::new(tls)), fd: self.fd }, resumed))
+        let (wire, resumed) = match self.wire {
+            Wire::Plain(tcp) => {
+                let (tls, resumed) = client.handshake(tcp, name).await?;
+                (Wire::Encrypted(Box::new(tls)), resumed)
+            }
+            Wire::Encrypted(outer) => {
+                // In a box: it is rare, and larger than the handshake of all others.
+                let (tls, resumed) = Box::pin(client.handshake(*outer, name)).await?;
+                (Wire::Nested(Box::new(tls)), resumed)
+            }
+            Wire::Nested(_) => panic!("a connection is encrypted for a proxy and for an origin"),
+        };
+        Ok((Self { wire, fd: self.fd }, resumed))
     }
 
-    /// The protocol that TLS agreed on (ALPN), where it did.
+    /// The protocol that TLS with the other end agreed on (ALPN), where it did.
     pub fn protocol(&self) -> Option<Vec<u8>> {
         match &self.wire {
             Wire::Plain(_) => None,
             Wire::Encrypted(tls) => tls.alpn_protocol(),
+            Wire::Nested(tls) => tls.alpn_protocol(),
         }
     }
 
     /// Under TLS only [`Stream::read`] can receive: the calls that go past the driver would see ciphertext.
     pub fn is_encrypted(&self) -> bool {
-        matches!(self.wire, Wire::Encrypted(_))
+        !matches!(self.wire, Wire::Plain(_))
     }
 
     /// Writes a prefix of `buf` through the driver; the buffer comes back with the number of bytes taken.
@@ -98,7 +115,8 @@ impl Stream {
         match &mut self.wire {
             Wire::Plain(tcp) => Either::Left(fair(tcp.write(buf))),
             // In a box: by value it would make the future of every cleartext request as large.
-            Wire::Encrypted(tls) => Either::Right(Box::pin(fair(tls.write(buf)))),
+            Wire::Encrypted(tls) => Either::Right(Box::pin(fair(tls.write(buf))) as Operation<'_, B>),
+            Wire::Nested(tls) => Either::Right(Box::pin(fair(tls.write(buf))) as Operation<'_, B>),
         }
     }
 
@@ -106,7 +124,8 @@ impl Stream {
     pub fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
         match &mut self.wire {
             Wire::Plain(tcp) => Either::Left(fair(tcp.read(buf))),
-            Wire::Encrypted(tls) => Either::Right(Box::pin(fair(tls.read(buf)))),
+            Wire::Encrypted(tls) => Either::Right(Box::pin(fair(tls.read(buf))) as Operation<'_, B>),
+            Wire::Nested(tls) => Either::Right(Box::pin(fair(tls.read(buf))) as Operation<'_, B>),
         }
     }
 
@@ -127,7 +146,7 @@ impl Stream {
     pub async fn readable(&self) -> io::Result<()> {
         match &self.wire {
             Wire::Plain(tcp) => ready::readable(tcp).await,
-            Wire::Encrypted(_) => panic!("TLS may hold bytes that no socket shows"),
+            Wire::Encrypted(_) | Wire::Nested(_) => panic!("TLS may hold bytes that no socket shows"),
         }
     }
 
@@ -195,6 +214,7 @@ impl AsyncReadRent for Stream {
         match &mut self.wire {
             Wire::Plain(tcp) => tcp.readv(buf).await,
             Wire::Encrypted(tls) => tls.readv(buf).await,
+            Wire::Nested(tls) => tls.readv(buf).await,
         }
     }
 }
@@ -208,6 +228,7 @@ impl AsyncWriteRent for Stream {
         match &mut self.wire {
             Wire::Plain(tcp) => tcp.writev(buf).await,
             Wire::Encrypted(tls) => tls.writev(buf).await,
+            Wire::Nested(tls) => tls.writev(buf).await,
         }
     }
 
@@ -219,6 +240,7 @@ impl AsyncWriteRent for Stream {
         match &mut self.wire {
             Wire::Plain(tcp) => tcp.shutdown().await,
             Wire::Encrypted(tls) => tls.shutdown().await,
+            Wire::Nested(tls) => tls.shutdown().await,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
 use monoio_rustls::{ClientTlsStream, TlsConnector, TlsError};
 use rustls::client::Resumption;
@@ -31,6 +32,8 @@ const SESSIONS: usize = 1_024;
 
 /// An encrypted connection.
 pub(super) type Encrypted = ClientTlsStream<TcpStream>;
+/// One that goes through a proxy which is spoken to under TLS itself.
+pub(super) type Nested = ClientTlsStream<Encrypted>;
 
 /// Whom a run trusts: read once, shared by all its cores.
 #[derive(Clone, Debug)]
@@ -107,16 +110,16 @@ impl Client {
         }
     }
 
-    /// Encrypts `tcp`; true where an earlier session was resumed.
+    /// Encrypts what goes through `io`; true where an earlier session was resumed.
     ///
     /// # Errors
     /// What went wrong and, where there is one, the remedy.
-    pub(super) async fn handshake(
+    pub(super) async fn handshake<IO: AsyncReadRent + AsyncWriteRent>(
         &self,
-        tcp: TcpStream,
+        io: IO,
         name: ServerName<'static>,
-    ) -> Result<(Encrypted, bool), String> {
-        let mut handshake = pin!(self.connector.connect(name, tcp));
+    ) -> Result<(ClientTlsStream<IO>, bool), String> {
+        let mut handshake = pin!(self.connector.connect(name, io));
         let judged = Cell::new(false);
         let result = poll_fn(|cx| {
             // A poll runs through without a break, so a certificate judged meanwhile was this handshake's.

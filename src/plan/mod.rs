@@ -11,6 +11,7 @@ pub mod limit;
 pub mod network;
 pub mod order;
 pub mod origin;
+pub mod proxy;
 pub mod raw;
 pub mod request;
 pub mod schedule;
@@ -29,6 +30,7 @@ pub use limit::Rule;
 pub use network::Network;
 pub use order::{Order, Walk};
 pub use origin::Origin;
+pub use proxy::Proxies;
 pub use raw::RawPlan;
 pub use schedule::{Arrivals, Schedule};
 pub use shard::{Shard, shards};
@@ -77,6 +79,8 @@ pub struct Plan {
     pub tls: Tls,
     /// Where connections go and from where.
     pub network: Network,
+    /// What connections go through.
+    pub proxies: Proxies,
     /// Content codings of answers are undone, and the bytes that come of it counted.
     pub decode: bool,
     /// False closes every connection after its answer, as each request announces.

@@ -10,6 +10,7 @@ use url::Host;
 
 use super::error::PlanError;
 use super::origin::Origin;
+use super::proxy::Proxies;
 use super::raw::RawNetwork;
 use super::source::Sources;
 
@@ -72,6 +73,13 @@ pub struct Place {
     pub host: Host<String>,
     /// 1 to 65535.
     pub port: u16,
+}
+
+impl Place {
+    /// Where an origin itself is.
+    pub fn of(origin: &Origin) -> Self {
+        Self { host: origin.host.clone(), port: origin.port }
+    }
 }
 
 /// `--resolve HOST:PORT:ADDR[,ADDR]...`.
@@ -149,8 +157,8 @@ impl Network {
     /// is not meant to.
     ///
     /// # Errors
-    /// The first rule that no origin meets.
-    pub fn fits(&self, origins: &[Origin]) -> Result<(), PlanError> {
+    /// The first rule that no origin meets, and no proxy, whose name may be given addresses as well.
+    pub fn fits(&self, origins: &[Origin], proxies: &Proxies) -> Result<(), PlanError> {
         let unused = |option: &str, rule: &dyn fmt::Display| {
             let problem = "is for no URL of this run; mend its host or its port (443 for https), or leave it out";
             Err(PlanError::new(format!("{option} {rule}"), problem))
@@ -158,7 +166,10 @@ impl Network {
         if let Some(rule) = self.redirects.iter().find(|rule| !origins.iter().any(|origin| rule.fits(origin))) {
             return unused("--connect-to", rule);
         }
-        let fits = |rule: &&Known| origins.iter().any(|origin| rule.fits(&self.place(origin)));
+        let fits = |rule: &&Known| {
+            let is_proxy = proxies.list.iter().any(|proxy| rule.fits(&Place::of(&proxy.at)));
+            is_proxy || origins.iter().any(|origin| rule.fits(&self.place(origin)))
+        };
         match self.known.iter().find(|rule| !fits(rule)) {
             Some(rule) => unused("--resolve", rule),
             None => Ok(()),

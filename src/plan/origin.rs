@@ -107,6 +107,26 @@ pub fn parse_site(site: &str) -> Result<Site, String> {
     let (scheme, authority) = site.split_once("://").unwrap_or(("http", site));
     let scheme =
         Scheme::parse(scheme).ok_or_else(|| format!("unknown scheme \"{scheme}\"; use http:// or https://"))?;
+    let Authority { userinfo, host, port } = parse_authority(authority)?;
+    let origin = Origin { scheme, host, port: port.unwrap_or_else(|| scheme.default_port()) };
+    Ok(Site { origin, userinfo: userinfo.map(percent_decode).filter(|user| !user.is_empty()) })
+}
+
+/// What stands between the scheme and the path.
+pub(super) struct Authority<'a> {
+    /// As it stands there; a secret.
+    pub(super) userinfo: Option<&'a str>,
+    /// A name in ASCII form or an address.
+    pub(super) host: Host<String>,
+    /// 1 to 65535, where one is named.
+    pub(super) port: Option<u16>,
+}
+
+/// Reads `[userinfo@]host[:port]`.
+///
+/// # Errors
+/// What is wrong and the remedy, without credentials.
+pub(super) fn parse_authority(authority: &str) -> Result<Authority<'_>, String> {
     let (userinfo, host_port) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
     let port_text = host_port.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
     if host_port.is_empty() || host_port.starts_with(':') {
@@ -129,10 +149,8 @@ pub fn parse_site(site: &str) -> Result<Site, String> {
     }
     let url = Url::parse(&format!("http://{host_port}/")).map_err(|error| bad(&error.to_string()))?;
     let host = url.host().map(|host| host.to_owned()).ok_or("the URL has no host; write http://host/path")?;
-    // Parsed as http://, where a port of 80 counts as none.
-    let port = port_text.and_then(|port| port.parse().ok()).unwrap_or_else(|| scheme.default_port());
-    let origin = Origin { scheme, host, port };
-    Ok(Site { origin, userinfo: userinfo.map(percent_decode).filter(|user| !user.is_empty()) })
+    // Not the parsed one: of http://, where a port of 80 counts as none.
+    Ok(Authority { userinfo, host, port: port_text.and_then(|port| port.parse().ok()) })
 }
 
 /// Appends the origin-form request target of `rest`, the part of a URL from its path on; the fragment is dropped.
@@ -214,7 +232,7 @@ fn read(url: &str) -> Result<(Site, String), String> {
     Ok((parse_site(site)?, target))
 }
 
-fn percent_decode(text: &str) -> String {
+pub(super) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -134,6 +134,43 @@ pub struct RawNetwork {
     pub dns: Option<super::network::Dns>,
 }
 
+/// A proxy's URL, and what its errors call it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawProxy {
+    /// `--proxy`, `--proxy @FILE` or the variable's name.
+    pub subject: String,
+    /// May hold credentials.
+    pub url: String,
+}
+
+impl fmt::Debug for RawProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawProxy").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
+
+/// The environment's proxies, by the scheme of what is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawEnvironment {
+    /// `http_proxy`, or else `all_proxy`.
+    pub http: Option<RawProxy>,
+    /// `https_proxy`, or else `all_proxy`.
+    pub https: Option<RawProxy>,
+    /// `no_proxy`.
+    pub no_proxy: Option<String>,
+}
+
+/// What was said of proxies.
+#[derive(Clone, Debug, Default)]
+pub struct RawProxies {
+    /// `--proxy`, in order.
+    pub list: Vec<RawProxy>,
+    /// `--noproxy`.
+    pub no_proxy: Option<String>,
+    /// `--proxy-from-env`.
+    pub from_environment: Option<RawEnvironment>,
+}
+
 /// The options of one load run, unchecked; files are read already, or handed over to be, so that the rest is pure.
 #[derive(Clone, Debug, Default)]
 pub struct RawPlan {
@@ -197,6 +234,8 @@ pub struct RawPlan {
     pub compressed: bool,
     /// `--decode`.
     pub decode: bool,
+    /// All that is said of proxies.
+    pub proxies: RawProxies,
     /// `--keep-alive`.
     pub keep_alive: Option<bool>,
     /// `--requests-per-connection`.

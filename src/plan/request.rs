@@ -51,6 +51,10 @@ pub struct Template {
     pub origin: u32,
     /// A token.
     pub method: String,
+    /// What stands before the target where a proxy forwards the request: `http://host:port`. Empty where none does.
+    pub absolute: String,
+    /// The headers say themselves who we are to a proxy.
+    pub proxy_authorized: bool,
     /// Rendered header lines, each with its CRLF, without the empty line that ends the head.
     pub header_lines: String,
     /// Where in `header_lines` the length of a line's own body goes; `None` where the lines have none of their own, or
@@ -84,6 +88,8 @@ pub struct Common {
     pub body_bytes: Option<u64>,
     /// False sends `Connection: close`.
     pub keep_alive: bool,
+    /// Some requests are addressed to a proxy.
+    pub forwarded: bool,
 }
 
 impl Template {
@@ -100,8 +106,12 @@ impl Template {
                 Line::OwnLength => length_at = Some(header_lines.len()),
             }
         }
+        let absolute = if common.forwarded { site.origin.to_string() } else { String::new() };
+        let proxy_authorized =
+            replaces(&common.edits, "Proxy-Authorization") || replaces(own.edits, "Proxy-Authorization");
         let idempotent = matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE");
-        Self { origin, method: method.to_owned(), header_lines, length_at, own: shown(own.edits), idempotent }
+        let (method, own) = (method.to_owned(), shown(own.edits));
+        Self { origin, method, absolute, proxy_authorized, header_lines, length_at, own, idempotent }
     }
 }
 

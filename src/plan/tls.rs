@@ -6,7 +6,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::error::PlanError;
-use super::http::{H2, HttpVersion};
+use super::http::{H2, HTTP_1_1, HttpVersion};
 use super::raw::{PemFile, RawTls};
 
 /// The longest protocol name that ALPN can carry, in bytes.
@@ -97,6 +97,20 @@ impl Tls {
             least_version: raw.least_version.unwrap_or_default(),
             session_reuse: raw.session_reuse.unwrap_or(true),
         })
+    }
+}
+
+impl Tls {
+    /// The same towards a proxy: whom to trust, but not who we are to an origin, nor its name.
+    pub fn for_proxies(&self) -> Self {
+        Self {
+            trust: self.trust.clone(),
+            identity: None,
+            name: None,
+            alpn: vec![HTTP_1_1.to_owned()],
+            least_version: self.least_version,
+            session_reuse: self.session_reuse,
+        }
     }
 }
 

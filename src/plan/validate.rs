@@ -10,7 +10,7 @@ use super::request::{Common, SMALL_BODY_BYTES, is_token, parse_header};
 use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, part};
 use super::urlset::{Builder, unreadable};
-use super::{End, Http, Load, Network, Part, Plan, Rule, Timeouts, Tls, UrlSet};
+use super::{End, Http, Load, Network, Part, Plan, Proxies, Rule, Timeouts, Tls, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
 
 /// One request a nanosecond: starts are no finer than the clock.
@@ -29,11 +29,12 @@ const IN_FLIGHT_MAX: u64 = 1_048_576;
 /// # Errors
 /// The first option or line that makes no sense, with the remedy.
 pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
-    let common = common(raw)?;
+    let proxies = Proxies::new(&raw.proxies)?;
+    let common = common(raw, proxies.forward())?;
     let method = method(raw)?;
     let urls = urls(raw, &common, &method)?;
     let network = Network::new(&raw.network, raw.embedded_target)?;
-    network.fits(urls.origins())?;
+    network.fits(urls.origins(), &proxies)?;
     let order = order(raw, &urls)?;
     let whole = end(raw, &urls)?;
     let load = load(raw)?;
@@ -48,6 +49,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     let keep_alive = raw.keep_alive.unwrap_or(true);
     let http = Http::new(&raw.http, &urls, keep_alive)?;
     in_flight(connections, &http)?;
+    proxies.check(&network, &http, urls.origins())?;
     let plan = Plan {
         urls,
         common,
@@ -68,6 +70,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         tls: Tls::new(&raw.tls, http.version)?,
         network,
         decode: raw.decode,
+        proxies,
         keep_alive,
         requests_per_connection: http.requests_per_connection(&raw.requests_per_connection, keep_alive)?,
         start_anyway: raw.start_anyway,
@@ -82,7 +85,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     Ok(plan)
 }
 
-fn common(raw: &RawPlan) -> Result<Common, PlanError> {
+fn common(raw: &RawPlan, forwarded: bool) -> Result<Common, PlanError> {
     let mut edits = Vec::with_capacity(raw.headers.len());
     for header in &raw.headers {
         // A bad secret must not end up in a terminal or a log either: its text is never quoted here.
@@ -95,6 +98,7 @@ fn common(raw: &RawPlan) -> Result<Common, PlanError> {
         compressed: raw.compressed,
         body_bytes,
         keep_alive: raw.keep_alive.unwrap_or(true),
+        forwarded,
     })
 }
 

@@ -5,9 +5,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::network::NetworkEcho;
 use crate::plan::alias::AliasTable;
+use crate::plan::proxy::Proxy;
 use crate::plan::request::{HeaderEdit, is_secret_header};
 use crate::plan::tls::Trust;
-use crate::plan::{Load, Plan, Tls};
+use crate::plan::{Load, Plan, Proxies, Tls};
 use crate::units::{Nanos, Share};
 
 /// URLs that are repeated by name; the digest covers the rest.
@@ -50,6 +51,7 @@ pub(super) struct PlanEcho<'a> {
     authorization: Option<&'static str>,
     compressed: bool,
     decode: bool,
+    proxies: ProxiesEcho,
     keep_alive: bool,
     requests_per_connection: Option<u64>,
     start_anyway: bool,
@@ -98,6 +100,21 @@ struct TlsEcho<'a> {
     alpn: &'a [String],
     least_version: &'static str,
     session_reuse: bool,
+}
+
+#[derive(Serialize)]
+struct ProxiesEcho {
+    list: Vec<ProxyEcho>,
+    /// Hosts that are reached without.
+    noproxy: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ProxyEcho {
+    /// With `***` for credentials.
+    url: String,
+    /// The schemes of the origins that go through it.
+    origins: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -160,6 +177,7 @@ impl<'a> PlanEcho<'a> {
             authorization: plan.common.authorization.as_ref().map(|authorization| authorization.scheme.name()),
             compressed: plan.common.compressed,
             decode: plan.decode,
+            proxies: proxies(&plan.proxies),
             keep_alive: plan.keep_alive,
             requests_per_connection: plan.requests_per_connection,
             start_anyway: plan.start_anyway,
@@ -195,6 +213,12 @@ fn tls(tls: &Tls) -> TlsEcho<'_> {
         least_version: tls.least_version.name(),
         session_reuse: tls.session_reuse,
     }
+}
+
+fn proxies(proxies: &Proxies) -> ProxiesEcho {
+    let echo =
+        |(index, proxy): (u32, &Proxy)| ProxyEcho { url: proxy.masked(), origins: proxies.schemes(index).collect() };
+    ProxiesEcho { list: (0..).zip(&proxies.list).map(echo).collect(), noproxy: proxies.spared.names() }
 }
 
 fn methods(plan: &Plan) -> Vec<&str> {
@@ -287,7 +311,7 @@ mod tests {
     use super::super::fixture::{Run, raw};
     use super::*;
     use crate::plan::RawPlan;
-    use crate::plan::raw::{Input, RawAuth, RawHeader};
+    use crate::plan::raw::{Input, RawAuth, RawHeader, RawProxies, RawProxy};
 
     fn digest(raw: &RawPlan) -> String {
         config_digest(&Run::new(raw).finish().0)
@@ -334,11 +358,18 @@ mod tests {
             digest(&RawPlan { requests_per_connection: Some("5".into()), ..raw() }),
             digest(&with_auth(Some("me:pw"), None)),
             digest(&with_auth(None, Some("token"))),
+            digest(&through("http://10.0.0.1:3128")),
+            digest(&through("http://me:hush@10.0.0.1:3128")),
         ];
         let count = all.len();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
+    }
+
+    fn through(proxy: &str) -> RawPlan {
+        let proxy = RawProxy { subject: "--proxy".into(), url: proxy.into() };
+        RawPlan { proxies: RawProxies { list: vec![proxy], ..RawProxies::default() }, ..raw() }
     }
 
     /// Two lines, of which the second says `more`.
@@ -390,6 +421,10 @@ mod tests {
             assert!(echo.contains("***") && !echo.contains("hush"), "{echo}");
             assert_eq!(digest(&raw), digest(&with_header(&text.replace("hush", "other"), secret)));
         }
+        let proxied = |password: &str| through(&format!("http://me:{password}@10.0.0.1"));
+        let echo = serde_json::to_string(&PlanEcho::new(&Run::new(&proxied("hush")).finish().0)).expect("an echo");
+        assert!(echo.contains("http://***@10.0.0.1:1080") && !echo.contains("hush"), "{echo}");
+        assert_eq!(digest(&proxied("hush")), digest(&proxied("other")));
         let (plan, _) = Run::new(&RawPlan { urls: vec!["http://me:hush@10.0.0.2/".into()], ..raw() }).finish();
         assert!(!serde_json::to_string(&PlanEcho::new(&plan)).expect("an echo").contains("hush"));
     }

@@ -60,6 +60,7 @@ pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
         lines.push(format!("  part {} of {} of this load", plan.part.index + 1, plan.part.count));
     }
     lines.extend(network::heading(&plan.network));
+    lines.extend(plan.proxies.described().map(|through| escape(&format!("  {through}"))));
     if record.driver != "io_uring" {
         lines.push(format!("  through {}, not io_uring", record.driver));
     }

@@ -97,6 +97,8 @@ struct Environment<'a> {
 #[derive(Serialize)]
 struct Origin<'a> {
     origin: String,
+    /// Through which of the plan's proxies is not known of a request.
+    proxied: bool,
     addresses: Vec<String>,
     tls: Option<TlsSession<'a>>,
 }
@@ -292,6 +294,7 @@ fn origins<'a>(summary: &'a Summary<'_>) -> Vec<Origin<'a>> {
     let origins = summary.plan.urls.origins().iter().zip(&summary.record.origins).take(ORIGINS_LISTED);
     let named = origins.map(|(origin, reached)| Origin {
         origin: origin.to_string(),
+        proxied: !summary.plan.proxies.of(origin).is_empty(),
         addresses: reached.addresses.iter().map(ToString::to_string).collect(),
         tls: reached.tls.as_ref().map(|session| TlsSession {
             version: &session.version,

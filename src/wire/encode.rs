@@ -1,6 +1,7 @@
 //! Requests as bytes: exactly what the plan's templates hold, in their order and case.
 
 use crate::plan::origin::{parse_site, push_target, split};
+use crate::plan::proxy::Form;
 use crate::plan::request::{Common, HeaderEdit, Own, Template, check_method, is_token, parse_header};
 
 /// Digits of the longest length.
@@ -11,10 +12,20 @@ const DIGITS: usize = 20;
 ///
 /// The plan has checked every part; allocates only when `out` is too small.
 pub fn render(out: &mut Vec<u8>, template: &Template, target: &str, own_body: Option<usize>) {
+    render_as(&Form::Origin, out, template, target, own_body);
+}
+
+/// The same for a request that is addressed as `form` says.
+pub fn render_as(form: &Form, out: &mut Vec<u8>, template: &Template, target: &str, own_body: Option<usize>) {
     debug_assert!(target.starts_with('/') && !target.bytes().any(|byte| byte <= b' ' || byte == 0x7f));
     debug_assert!(template.header_lines.is_empty() || template.header_lines.ends_with("\r\n"));
+    let (site, authorization) = match form {
+        Form::Origin => ("", ""),
+        Form::Absolute(_) if template.proxy_authorized => (template.absolute.as_str(), ""),
+        Form::Absolute(line) => (template.absolute.as_str(), line.as_str()),
+    };
     out.clear();
-    for part in [&template.method, " ", target, " HTTP/1.1\r\n"] {
+    for part in [&template.method, " ", site, target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
     let lines = template.header_lines.as_bytes();
@@ -28,6 +39,7 @@ pub fn render(out: &mut Vec<u8>, template: &Template, target: &str, own_body: Op
             out.extend_from_slice(&lines[at..]);
         }
     }
+    out.extend_from_slice(authorization.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -62,10 +74,18 @@ pub fn fuzz_render(bytes: &[u8]) {
     let (Ok(()), Ok(site)) = (check_method(method), parse_site(site)) else { return };
     let mut target = String::new();
     push_target(&mut target, rest);
-    let common = Common { edits: all.to_vec(), body_bytes: None, keep_alive: true, ..Common::default() };
+    let common = Common { edits: all.to_vec(), keep_alive: true, forwarded: true, ..Common::default() };
     let template = Template::new(&common, 0, &site, method, Own { edits: own, body: has_body });
     let mut out = Vec::new();
     render(&mut out, &template, &target, has_body.then_some(bytes.len()));
+    let mut forwarded = Vec::new();
+    let form = Form::Absolute("Proxy-Authorization: Basic eDp5\r\n".to_owned());
+    render_as(&form, &mut forwarded, &template, &target, has_body.then_some(bytes.len()));
+    let says_so = |edit: &HeaderEdit| edit.name().eq_ignore_ascii_case("proxy-authorization");
+    let added = if edits.iter().any(says_so) { "" } else { "Proxy-Authorization: Basic eDp5\r\n" };
+    let plain = String::from_utf8(out.clone()).expect("text of text");
+    let head = plain[..plain.len() - 2].replacen(' ', &format!(" {}", site.origin), 1);
+    assert_eq!(String::from_utf8(forwarded).expect("text of text"), format!("{head}{added}\r\n"));
 
     let out = String::from_utf8(out).expect("text of text");
     let head = out.strip_suffix("\r\n\r\n").expect("an empty line at the end");
@@ -99,7 +119,7 @@ mod tests {
     #[test]
     fn a_request_goes_out_as_typed_and_reuses_its_buffer() {
         let edits = ["x-b: 2", "Accept:", "User-Agent:"].map(|text| parse_header(text, false).expect(text)).to_vec();
-        let common = Common { edits, body_bytes: None, keep_alive: true, ..Common::default() };
+        let common = Common { edits, keep_alive: true, ..Common::default() };
         let site = parse_site("http://host:8080").expect("a site");
         let template = Template::new(&common, 0, &site, "OPTIONS", Own::default());
         let mut out = Vec::with_capacity(256);
@@ -109,6 +129,21 @@ mod tests {
             assert_eq!(out, format!("OPTIONS {target} HTTP/1.1\r\nHost: host:8080\r\nx-b: 2\r\n\r\n").as_bytes());
         }
         assert_eq!(out.as_ptr(), room);
+    }
+
+    #[test]
+    fn what_a_proxy_forwards_has_the_whole_url_and_says_who_we_are() {
+        let form = Form::Absolute("Proxy-Authorization: Basic eDp5\r\n".to_owned());
+        for (more, added) in [("X-A: b", "Proxy-Authorization: Basic eDp5\r\n"), ("proxy-authorization: z", "")] {
+            let edits = ["Accept:", "User-Agent:", more].map(|text| parse_header(text, false).expect(text)).to_vec();
+            let common = Common { edits, keep_alive: true, forwarded: true, ..Common::default() };
+            let site = parse_site("http://host:8080").expect("a site");
+            let template = Template::new(&common, 0, &site, "GET", Own::default());
+            let mut out = Vec::new();
+            render_as(&form, &mut out, &template, "/a?b", None);
+            let expected = format!("GET http://host:8080/a?b HTTP/1.1\r\nHost: host:8080\r\n{more}\r\n{added}\r\n");
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ mod people;
 mod pipeline;
 mod plan_file;
 mod preflight;
+mod proxies;
+mod proxy;
 mod report;
 mod secrets;
 mod support;

@@ -29,7 +29,7 @@ fn kept(args: &[&str]) {
 fn hidden(output: &str) {
     assert!(!output.is_empty());
     assert!(!output.contains(SECRET), "{output}");
-    // Base64 of it, in a body and as in Basic authorization.
+    // Base64 of it, in a body and as in Basic authorization (of a proxy too).
     for coded in ["aHVzaC00NzEx", "bWU6aHVzaC00NzEx"] {
         assert!(!output.contains(coded), "{output}");
     }
@@ -222,6 +222,7 @@ fn credentials_of_a_url_in_the_wrong_place_are_not_quoted() {
         "--format",
         "--keep-alive",
         "--no-such",
+        "--noproxy",
     ];
     for option in places.into_iter().chain(more) {
         for args in [&["bench", option, &url, "http://127.0.0.1/"][..], &["bench", &format!("{option}={url}")]] {
@@ -305,6 +306,59 @@ fn credentials_in_input_files_are_masked() {
         {
             let (_folder, path) = file(line.replace('S', SECRET).replace('H', bad));
             kept(&["-i", &path]);
+        }
+    }
+}
+
+/// Kept by runs through this proxy to both kinds of origins, and in the printed plan.
+#[track_caller]
+fn kept_through(proxy: &[&str]) {
+    for url in ["http://127.0.0.1:1/", "https://127.0.0.1:1/"] {
+        let args = [proxy, &["--connect-timeout", "200ms", "--start-anyway", url]].concat();
+        kept(&args);
+        let printed = ringload(&[&["bench", "--print-plan"], &args[..]].concat());
+        hidden(&format!("{}{}", printed.stdout, printed.stderr));
+    }
+}
+
+#[test]
+fn credentials_of_proxies_are_masked_however_they_are_typed() {
+    let server = Server::answering(OK);
+    let url = format!("http://me:{SECRET}@{}", server.addr());
+    let (_folder, path) = file(&url);
+    kept_through(&["--proxy", &url]);
+    kept_through(&[&format!("--proxy={url}")]);
+    kept_through(&[&format!("-x{url}")]);
+    kept_through(&["-kx", &url["http://".len()..]]);
+    kept_through(&["-x", &format!("@{path}")]);
+    let told = |request: &crate::support::server::Request| {
+        request.headers.iter().any(|header| header == "Proxy-Authorization: Basic bWU6aHVzaC00NzEx")
+    };
+    assert!(server.requests().iter().filter(|request| told(request)).count() >= 5 * 4 + 5 * 4, "it was sent each time");
+}
+
+#[test]
+fn credentials_of_proxies_are_masked_whatever_becomes_of_them() {
+    let denying = Server::answering(*b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic x\r\nContent-Length: 0\r\n\r\n");
+    let dead = format!("127.0.0.1:{}", dead_port());
+    for place in [denying.addr().to_string().as_str(), &dead, "ho<st", "host/x", "host:0", "a b", ""] {
+        kept_through(&["-x", &format!("http://me:{SECRET}@{place}")]);
+        kept_through(&["-x", &format!("me:{SECRET}/@{place}")]);
+    }
+    kept_through(&["-x", &format!("https://me:{SECRET}@{dead}")]);
+    kept_through(&["-x", &format!("socks5h://me:{SECRET}@{}", denying.addr())]);
+    kept_through(&["-x", &format!("ftp://me:{SECRET}@{dead}")]);
+}
+
+#[test]
+fn credentials_of_the_environment_s_proxies_are_masked() {
+    let denying = Server::answering(*b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+    for place in [denying.addr().to_string(), format!("127.0.0.1:{}", dead_port()), "ho<st".to_owned()] {
+        let url = format!("http://me:{SECRET}@{place}");
+        for args in [&["--proxy-from-env"][..], &["--proxy", "env:all_proxy"]] {
+            let all = [&["bench", "-n", "2", "-c", "1", "--format", "json"], args, &["http://127.0.0.1:1/"]].concat();
+            let finished = Program::spawn(command(&all).env("all_proxy", &url)).finish();
+            hidden(&format!("{}{}", finished.stdout, finished.stderr));
         }
     }
 }

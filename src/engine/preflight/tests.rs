@@ -401,3 +401,19 @@ fn connections_with_a_last_request_are_told_when_their_ports_run_out() {
     few.end.requests = Some(281_689);
     check(judge_ports(&few, &far(), &ports()), expect![""]);
 }
+
+#[test]
+fn tls_takes_memory_for_origins_and_for_proxies() {
+    let needed = |url: &str, proxy: &str| {
+        memory_needed(&plan(|raw| {
+            raw.urls = vec![url.into()];
+            raw.connections = Some("1000".into());
+            raw.proxies.list.push(crate::plan::raw::RawProxy { subject: "--proxy".into(), url: proxy.into() });
+        }))
+    };
+    let plain = needed("http://10.0.0.2/", "http://10.0.0.3");
+    let layers = |url: &str, proxy: &str| (needed(url, proxy) - plain) / (1_000 * TLS_BYTES);
+    assert_eq!(layers("https://10.0.0.2/", "http://10.0.0.3"), 1);
+    assert_eq!(layers("http://10.0.0.2/", "https://10.0.0.3"), 1);
+    assert_eq!(layers("https://10.0.0.2/", "https://10.0.0.3"), 2);
+}

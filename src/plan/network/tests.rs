@@ -83,7 +83,8 @@ fn a_rule_that_is_for_no_url_is_refused() {
     let origins = [origin("http://a.example"), origin("https://b.example")];
     let check = |connect_to: &[&str], resolve: &[&str]| {
         let (connect_to, resolve) = (strings(connect_to), strings(resolve));
-        let fits = network(RawNetwork { connect_to, resolve, ..RawNetwork::default() }).fits(&origins);
+        let fits =
+            network(RawNetwork { connect_to, resolve, ..RawNetwork::default() }).fits(&origins, &Proxies::default());
         fits.map_err(|error| error.to_string())
     };
     assert_eq!(

@@ -200,6 +200,27 @@ impl Peer {
         Some(self.buffer.drain(..count).collect())
     }
 
+    /// Puts what came in another way than as a request among the requests, as a body.
+    pub(crate) fn told(&self, bytes: &[u8]) {
+        let request = Request { body: bytes.to_vec(), connection: self.number, ..Request::default() };
+        self.shared.requests.lock().expect("no script panics with the lock").push(request);
+    }
+
+    /// Hands everything on to `to` and back, until one of them closes; no request may have been begun.
+    pub(crate) fn relay(&mut self, to: SocketAddr) {
+        let (Wire::Plain(near), Ok(far)) = (&self.stream, TcpStream::connect(to)) else { return };
+        let clone = |tcp: &TcpStream| tcp.try_clone().expect("a socket has room for one more");
+        let (mut from, mut to) = (clone(near), clone(&far));
+        let there = thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let (mut from, mut to) = (clone(&far), clone(near));
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = there.join();
+    }
+
     /// Sends; false when the peer is gone.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
