@@ -10,6 +10,7 @@ mod content;
 mod driver;
 mod failures;
 mod h2;
+mod h2_servers;
 mod hostile;
 mod http;
 mod lifecycle;
