@@ -58,7 +58,11 @@ pub(super) fn is_reference(typed: &str) -> bool {
     reference(typed).is_some()
 }
 
-fn read(option: &str, typed: String) -> Result<String, PlanError> {
+/// What was typed, or what stands where it says.
+///
+/// # Errors
+/// A file or a variable that cannot be read.
+pub(super) fn read(option: &str, typed: String) -> Result<String, PlanError> {
     let refused = |problem: String| PlanError::new(format!("{option} {typed}"), problem);
     match reference(&typed) {
         None => Ok(typed),

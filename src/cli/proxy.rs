@@ -1,8 +1,8 @@
 //! The options about proxies, and the file or variable that a proxy's URL is kept in.
 
 use std::env;
-use std::fs;
 
+use super::auth;
 use crate::plan::PlanError;
 use crate::plan::raw::{RawEnvironment, RawProxies, RawProxy};
 
@@ -39,28 +39,13 @@ impl ProxyArgs {
 }
 
 fn typed(argument: String) -> Result<RawProxy, PlanError> {
-    if let Some(path) = argument.strip_prefix('@') {
-        let subject = format!("--proxy @{path}");
-        return match fs::read_to_string(path) {
-            Ok(text) => Ok(RawProxy { subject, url: text.trim().to_owned() }),
-            Err(error) => Err(PlanError::new(subject, format!("cannot read it: {error}"))),
-        };
-    }
-    if let Some(name) = argument.strip_prefix("env:") {
-        let subject = format!("--proxy env:{}", name.escape_debug());
-        return match variable(name) {
-            Some(url) => Ok(RawProxy { subject, url }),
-            None => Err(PlanError::new(subject, "there is no such variable, or it is empty")),
-        };
-    }
-    Ok(RawProxy { subject: "--proxy".to_owned(), url: argument })
+    let subject = if auth::is_reference(&argument) { format!("--proxy {argument}") } else { "--proxy".to_owned() };
+    Ok(RawProxy { subject, url: auth::read("--proxy", argument)?.trim().to_owned() })
 }
 
 /// The variable's value; an empty one is none.
 fn variable(name: &str) -> Option<String> {
-    // A name that no variable can have would be a panic.
-    let possible = !name.is_empty() && !name.contains(['=', '\0']);
-    possible.then(|| env::var(name).ok()).flatten().filter(|value| !value.is_empty())
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The environment's proxies: lower case before upper case, and HTTP_PROXY not at all, as a client of a CGI server can set
