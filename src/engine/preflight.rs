@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use super::destination::Destinations;
 use super::{StartError, machine};
 use crate::net::runtime::{Decision, Driver, Refused};
+use crate::plan::http::HttpVersion;
 use crate::plan::network::Dns;
 use crate::plan::origin::Scheme;
 use crate::plan::shard::{Machine, Quota};
@@ -30,6 +31,11 @@ const CORE_BYTES: u64 = 4 << 20;
 const CONNECTION_BYTES: u64 = 2_560;
 /// What TLS adds to it: buffers of monoio-rustls and rustls; 27 KiB a connection were measured in all.
 const TLS_BYTES: u64 = 25_600;
+/// What a connection adds that carries several requests: HTTP/2's tables and buffers (35 KiB a connection were measured in
+/// all), or a pipeline's.
+const SHARED_BYTES: u64 = 33 << 10;
+/// Each request in flight on it but the first: a slot and a stream.
+const STREAM_BYTES: u64 = 6 << 10;
 /// What `--decode` adds while a small body is decoded.
 const DECODER_BYTES: u64 = 40_960;
 /// The kernel's side of one end of a connection, with little in its buffers.
@@ -174,7 +180,14 @@ fn memory_needed(plan: &Plan) -> u64 {
     let proxies = u64::from(plan.proxies.list.iter().any(|proxy| is_encrypted(&proxy.at)));
     let tls = (origins + proxies) * TLS_BYTES;
     let decoder = if plan.decode { DECODER_BYTES } else { 0 };
-    let connection = CONNECTION_BYTES + tls + decoder + body + target + ends(plan) * SOCKET_BYTES;
+    let more_slots = u64::from(plan.http.depth() - 1);
+    let may_be_shared = match plan.http.version {
+        HttpVersion::Auto => origins > 0,
+        HttpVersion::Http1 => more_slots > 0,
+        HttpVersion::Http2 => true,
+    };
+    let shared = u64::from(may_be_shared) * SHARED_BYTES + more_slots * (STREAM_BYTES + decoder + body);
+    let connection = CONNECTION_BYTES + tls + shared + decoder + body + target + ends(plan) * SOCKET_BYTES;
     PROCESS_BYTES + plan.cores.len() as u64 * CORE_BYTES + u64::from(plan.connections) * connection
 }
 

@@ -408,6 +408,7 @@ fn tls_takes_memory_for_origins_and_for_proxies() {
         memory_needed(&plan(|raw| {
             raw.urls = vec![url.into()];
             raw.connections = Some("1000".into());
+            raw.http.version = Some(HttpVersion::Http1);
             raw.proxies.list.push(crate::plan::raw::RawProxy { subject: "--proxy".into(), url: proxy.into() });
         }))
     };
@@ -416,4 +417,24 @@ fn tls_takes_memory_for_origins_and_for_proxies() {
     assert_eq!(layers("https://10.0.0.2/", "http://10.0.0.3"), 1);
     assert_eq!(layers("http://10.0.0.2/", "https://10.0.0.3"), 1);
     assert_eq!(layers("https://10.0.0.2/", "https://10.0.0.3"), 2);
+}
+
+#[test]
+fn requests_that_share_connections_take_memory_too() {
+    let needed = |url: &str, version: HttpVersion, streams: &str| {
+        memory_needed(&plan(|raw| {
+            raw.urls = vec![url.into()];
+            raw.connections = Some("10".into());
+            raw.http.version = Some(version);
+            raw.http.streams = Some(streams.into());
+        }))
+    };
+    let [http1, alone] =
+        [HttpVersion::Http1, HttpVersion::Http2].map(|version| needed("http://10.0.0.2/", version, "1"));
+    assert_eq!(alone - http1, 10 * SHARED_BYTES);
+    assert_eq!(needed("http://10.0.0.2/", HttpVersion::Http2, "8") - alone, 10 * 7 * STREAM_BYTES);
+    assert_eq!(needed("http://10.0.0.2/", HttpVersion::Auto, "1"), http1);
+    let [http1, auto] =
+        [HttpVersion::Http1, HttpVersion::Auto].map(|version| needed("https://10.0.0.2/", version, "1"));
+    assert_eq!(auto - http1, 10 * SHARED_BYTES, "what the server agrees to is not known yet");
 }
