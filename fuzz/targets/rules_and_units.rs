@@ -5,5 +5,5 @@
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     ringload::units::fuzz_units(bytes);
     ringload::plan::limit::fuzz_rule(bytes);
-    ringload::plan::validate::fuzz_core_list(bytes);
+    ringload::plan::shard::fuzz_core_list(bytes);
 });

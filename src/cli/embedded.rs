@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::net::runtime::Driver;
 use crate::plan::RawPlan;
 use crate::plan::shard::Machine;
-use crate::plan::validate::core_list;
+use crate::plan::shard::core_list;
 use crate::target::{Options, Target, TargetError};
 
 /// Starts the target and points the plan at it. The note says who has which cores.

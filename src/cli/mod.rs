@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 
 use crate::plan::PlanError;
 
-/// A load generator whose numbers can be trusted: thread-per-core, io_uring, HTTP/1.1.
+/// A load generator whose numbers can be trusted: thread-per-core, io_uring, HTTP/1.1 and HTTP/2.
 ///
 /// Alone, or with `bench` and no URL, it starts a small server of its own on this machine and measures that for 10 s.
 #[derive(Debug, Parser)]

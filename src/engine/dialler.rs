@@ -333,7 +333,9 @@ fn no_session(broken: &h2::Broken) -> (Failure, String) {
         h2::Broken::Refused(reason)
         | h2::Broken::GoneAway(reason)
         | h2::Broken::Reset(reason)
-        | h2::Broken::Malformed(reason) => (Failure::Protocol, format!("no HTTP/2: {reason}")),
+        | h2::Broken::Malformed(reason) => {
+            (Failure::Protocol, format!("the server speaks no HTTP/2 here ({reason}); --http 1.1 asks for none"))
+        }
     }
 }
 

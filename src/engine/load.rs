@@ -169,7 +169,7 @@ impl Load {
 
     fn ticket(&self, k: u64, intended: Nanos, warmup: bool) -> Ticket {
         let walk = if warmup { &self.warmup_walk } else { &self.walk };
-        let line = walk.line(&self.plan.urls, k);
+        let line = if self.plan.urls.len() == 1 { 0 } else { walk.line(&self.plan.urls, k) };
         let template = self.plan.urls.template(line);
         let large = |body: &[u8]| body.len() > SMALL_BODY_BYTES;
         Ticket {

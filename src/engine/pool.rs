@@ -53,13 +53,28 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) way: Way,
-    /// How it was opened, where that was for this lease; `None` for one from the pool.
-    pub(crate) dialled: Option<Dial>,
-    /// Since when it has been there, where it had to be waited for.
-    pub(crate) since: Option<Nanos>,
+    /// How it came, where it was not there already. In a box: it is rare, and leases are moved about for each request.
+    pub(crate) arrival: Option<Box<Arrival>>,
+}
+
+/// How a connection came that had to be waited for.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) at: Nanos,
+    /// It was opened for this lease; otherwise another one had done with it.
+    pub(crate) dial: Option<Dial>,
 }
 
 impl Lease {
+    fn waited_for(way: Way, at: Nanos, dial: Option<Dial>) -> Self {
+        Self { way, arrival: Some(Box::new(Arrival { at, dial })) }
+    }
+
+    /// How its connection was opened, where that was for this lease; `None` for one from the pool.
+    pub(crate) fn dial(&self) -> Option<&Dial> {
+        self.arrival.as_ref().and_then(|arrival| arrival.dial.as_ref())
+    }
+
     /// The number of the form in which requests on it are addressed.
     pub(crate) fn form(&self) -> u32 {
         match &self.way {
@@ -157,7 +172,7 @@ impl Pool {
 
     /// The connection to `origin` that was used last, if one is idle; else a stream of one that has one to lend.
     pub(crate) fn idle(&self, origin: u32, now: Nanos) -> Option<Result<Leased, Refused>> {
-        let pooled = |way| Leased::Ready(Lease { way, dialled: None, since: None });
+        let pooled = |way| Leased::Ready(Lease { way, arrival: None });
         let Some(connection) = self.origins.borrow_mut()[origin as usize].idle.pop() else {
             return self.lend_stream(origin, Nanos::ZERO).map(|stream| Ok(pooled(Way::Shared(stream))));
         };
@@ -201,10 +216,10 @@ impl Pool {
             let handed = self.room.wait(origin, after, watch, limit).await.map_err(|Expired| Refused::Expired)?;
             let now = clock::now();
             if let Some(way) = handed {
-                return Ok(Lease { way, dialled: None, since: Some(now) });
+                return Ok(Lease::waited_for(way, now, None));
             }
             if let Some(stream) = self.lend_stream(origin, after) {
-                return Ok(Lease { way: Way::Shared(stream), dialled: None, since: Some(now) });
+                return Ok(Lease::waited_for(Way::Shared(stream), now, None));
             }
             self.turn_to_dial(origin, asked, watch, limit).await?;
         }
@@ -235,7 +250,7 @@ impl Pool {
                 if matches!(way, Way::Shared(_)) {
                     self.room.call_all(origin);
                 }
-                Ok(Lease { way, dialled: Some(dial), since: None })
+                Ok(Lease::waited_for(way, dial.opened, Some(dial)))
             }
             Err(refused) => {
                 self.open.set(self.open.get() - 1);
@@ -303,6 +318,7 @@ impl Pool {
     }
 
     /// Ends a lease.
+    #[inline]
     pub(crate) fn give_back(&self, lease: Lease, how: GiveBack, now: Nanos) {
         let mut connection = match lease.way {
             Way::Own(connection) => connection,
@@ -315,14 +331,10 @@ impl Pool {
             GiveBack::Abandon => return self.abandon(connection),
         }
         if !self.room.is_empty() {
-            let origin = connection.origin;
-            match self.room.hand_over(origin, NEVER, Way::Own(connection)) {
-                Ok(()) => return,
-                Err(Way::Own(unwanted)) => connection = unwanted,
-                Err(Way::Shared(_)) => unreachable!("what comes back is what was offered"),
+            match self.hand_over(connection) {
+                None => return,
+                Some(unwanted) => connection = unwanted,
             }
-            // It is idle in a moment, and its room for the taking.
-            self.room.call_one();
         }
         let mut origins = self.origins.borrow_mut();
         connection.idle_since = now;
@@ -340,6 +352,20 @@ impl Pool {
         let reason = self.dialler.turned_away(connection.form, connection.origin, now);
         self.close(connection);
         reason
+    }
+
+    /// Hands a connection to whoever waits for it; gives it back where nobody does.
+    #[cold]
+    fn hand_over(&self, connection: Box<Connection>) -> Option<Box<Connection>> {
+        let origin = connection.origin;
+        let unwanted = match self.room.hand_over(origin, NEVER, Way::Own(connection)) {
+            Ok(()) => return None,
+            Err(Way::Own(unwanted)) => unwanted,
+            Err(Way::Shared(_)) => unreachable!("what comes back is what was offered"),
+        };
+        // It is idle in a moment, and its room for the taking.
+        self.room.call_one();
+        Some(unwanted)
     }
 
     /// The first failure of a connection that another one made good.

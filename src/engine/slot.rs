@@ -203,12 +203,11 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
 
     /// Everything is there: the clock of the request itself starts.
     fn start(&mut self, lease: &Lease) {
-        if let Some(dial) = lease.dialled {
-            self.stamps.ready = self.stamps.ready.max(dial.opened);
-            self.core.work.connected(&dial);
-        }
-        if let Some(since) = lease.since {
-            self.stamps.ready = self.stamps.ready.max(since);
+        if let Some(arrival) = &lease.arrival {
+            self.stamps.ready = self.stamps.ready.max(arrival.at);
+            if let Some(dial) = &arrival.dial {
+                self.core.work.connected(dial);
+            }
         }
         let form = lease.form();
         if self.rendered != Some((self.ticket.line, form)) {
@@ -226,7 +225,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
 
     /// Gives the connection back or closes it, and says what became of the ticket; `first`: another attempt may follow.
     fn conclude(&mut self, lease: Lease, result: Result<(), Broken>, first: bool) -> Result<Outcome, Attempt> {
-        let pooled = lease.dialled.is_none();
+        let pooled = lease.dial().is_none();
         if result.is_ok() && self.answer.status == 407 && lease.form() > 0 {
             return Ok(self.turned_away(lease));
         }
@@ -267,6 +266,21 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         Outcome::Failed(Failure::Proxy)
     }
 
+    /// Runs the decoder over received bytes from `position` on, to the end of the answer at most, handing over what is wanted
+    /// of the body; `last`: what comes behind that end belongs to nothing.
+    async fn feed(
+        &mut self,
+        decoder: &mut Decoder,
+        bytes: &[u8],
+        position: &mut usize,
+        last: bool,
+    ) -> Result<(), Broken> {
+        while let Fed::Piece(piece) = self.decode(decoder, bytes, position)? {
+            self.hand_over(&bytes[piece]).await?;
+        }
+        if last && *position < bytes.len() { Err(Broken::Failed(Failure::Protocol)) } else { Ok(()) }
+    }
+
     /// Gives a piece of the body to whoever wants it.
     async fn hand_over(&mut self, piece: &[u8]) -> Result<(), Broken> {
         match &mut self.body {
@@ -301,7 +315,9 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
                 Event::Head(head) => {
                     self.answer.status = head.status;
                     self.answer.keep_alive = head.keep_alive;
-                    self.body = self.core.work.head(&self.ticket, &head).map_err(Broken::Failed)?;
+                    if self.core.work.reads_heads() {
+                        self.body = self.core.work.head(&self.ticket, &head).map_err(Broken::Failed)?;
+                    }
                 }
                 Event::Body(piece) if matches!(self.body, Body::Stream(_)) => {
                     return Ok(Fed::Piece(*position - piece.len()..*position));

@@ -137,7 +137,7 @@ async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, O
                 match core.pool.dial(origin, false, &core.watches[id], NEVER).await {
                     Ok(lease) => {
                         opening.opened.set(opening.opened.get() + 1);
-                        core.work.connected(&lease.dialled.expect("it was dialled just now"));
+                        core.work.connected(lease.dial().expect("it was dialled just now"));
                         core.pool.give_back(lease, GiveBack::Unused, clock::now());
                     }
                     Err(Refused::Failed(failure, text)) => {

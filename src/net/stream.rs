@@ -111,6 +111,7 @@ impl Stream {
     }
 
     /// Writes a prefix of `buf` through the driver; the buffer comes back with the number of bytes taken.
+    #[inline]
     pub fn write<B: IoBuf>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
         match &mut self.wire {
             Wire::Plain(tcp) => Either::Left(fair(tcp.write(buf))),
@@ -121,6 +122,7 @@ impl Stream {
     }
 
     /// Reads into `buf` through the driver; the buffer comes back with the number of bytes, 0 when the peer closed.
+    #[inline]
     pub fn read<B: IoBufMut>(&mut self, buf: B) -> impl Future<Output = (io::Result<usize>, B)> {
         match &mut self.wire {
             Wire::Plain(tcp) => Either::Left(fair(tcp.read(buf))),

@@ -17,7 +17,7 @@ use monoio_rustls::{ClientTlsStream, TlsConnector, TlsError};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{IpAddr, ServerName};
-use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore};
 use url::Host;
 
 use self::judge::Judge;
@@ -228,18 +228,36 @@ fn reason(error: &rustls::Error) -> String {
             Bad::Expired | Bad::ExpiredContext { .. } => "the certificate has expired".to_owned(),
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => "the certificate is not valid yet".to_owned(),
             Bad::UnknownIssuer => {
-                "the certificate's issuer is unknown; give it, or the certificate itself, with --cacert FILE".to_owned()
+                "the certificate's issuer is unknown; give it, or the certificate itself, with --cacert FILE (-k verifies \
+                 nothing)"
+                    .to_owned()
             }
             Bad::NotValidForName => "the certificate is not for this name; --sni NAME asks for another".to_owned(),
             Bad::NotValidForNameContext { expected, presented } => format!(
                 "the certificate is for {}, not for {}; --sni NAME asks for another name",
-                presented.join(", ").escape_debug(),
+                names(presented),
                 expected.to_str()
             ),
             bad => format!("the certificate is not acceptable: {bad:?}"),
         },
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "the server agrees to none of the protocols offered (ALPN); --http 1.1, or --alpn LIST, offers others".to_owned()
+        }
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "the server speaks no version of TLS that is accepted here; see --tls-min".to_owned()
+        }
+        rustls::Error::InconsistentKeys(_) => "the certificate and the key do not belong together".to_owned(),
         rustls::Error::AlertReceived(alert) => format!("the server refused the handshake: alert {alert:?}"),
         rustls::Error::InvalidMessage(_) => "the server's answer is not TLS; is it an http:// port?".to_owned(),
         error => error.to_string(),
     }
+}
+
+/// The names of a certificate as people write them, from the form in which rustls shows them: `DnsName("host")`.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+        inner.trim_matches('"').escape_debug().to_string()
+    };
+    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
 }

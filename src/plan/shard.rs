@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Plan;
+use super::error::PlanError;
 
 /// One core's part of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +126,54 @@ impl Machine {
         let mut chosen: Vec<usize> = rank.into_iter().take(count).map(|(_, id)| id).collect();
         chosen.sort_unstable();
         chosen
+    }
+}
+
+/// Reads `0,2-3` into CPU numbers, each of them among `allowed`.
+///
+/// # Errors
+/// No such list, a core outside, a core twice.
+pub fn core_list(text: &str, allowed: &[usize]) -> Result<Vec<usize>, PlanError> {
+    let bad = |problem: String| PlanError::new(format!("--cores {}", text.escape_debug()), problem);
+    let syntax = || bad("is no list of cores; write e.g. 0,2-3".into());
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.parse().map_err(|_| syntax())?, last.parse().map_err(|_| syntax())?);
+        if first > last || last > 65_535 {
+            return Err(syntax());
+        }
+        // One by one, so that the list never grows beyond the machine's.
+        for core in first..=last {
+            if !allowed.contains(&core) {
+                return Err(bad(format!("core {core} is outside the allowed set {allowed:?}")));
+            }
+            if cores.contains(&core) {
+                return Err(bad("names a core twice".into()));
+            }
+            cores.push(core);
+        }
+    }
+    Ok(cores)
+}
+
+/// Checks what must hold for every text as a list of cores, on a machine of 8 with a gap: an accepted one names cores of
+/// the machine, each once, and reads back as it is written; a refusal steers no terminal.
+///
+/// # Panics
+/// When one of these does not hold: a bug.
+pub fn fuzz_core_list(bytes: &[u8]) {
+    const ALLOWED: [usize; 8] = [0, 1, 2, 3, 5, 6, 7, 64];
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match core_list(text, &ALLOWED) {
+        Ok(cores) => {
+            let times = |core: &usize| cores.iter().filter(|other| *other == core).count();
+            assert!(!cores.is_empty() && cores.capacity() <= 2 * ALLOWED.len(), "{text:?}");
+            assert!(cores.iter().all(|core| ALLOWED.contains(core) && times(core) == 1), "{text:?}");
+            let written = cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+            assert_eq!(core_list(&written, &ALLOWED), Ok(cores));
+        }
+        Err(error) => assert!(!error.to_string().contains(char::is_control), "{error:?}"),
     }
 }
 

@@ -6,9 +6,9 @@ use super::auth::Authorization;
 use super::error::PlanError;
 use super::order::Order;
 use super::raw::RawPlan;
-use super::request::{Common, SMALL_BODY_BYTES, is_token, parse_header};
+use super::request::{Common, HeaderEdit, SMALL_BODY_BYTES, is_token, parse_header};
 use super::schedule::Arrivals;
-use super::shard::{Machine, Quota, part};
+use super::shard::{Machine, Quota, core_list, part};
 use super::urlset::{Builder, unreadable};
 use super::{End, Http, Load, Network, Part, Plan, Proxies, Rule, Timeouts, Tls, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
@@ -92,6 +92,13 @@ fn common(raw: &RawPlan, forwarded: bool) -> Result<Common, PlanError> {
         edits.push(parse_header(&header.text, header.secret).map_err(|problem| PlanError::new("-H", problem))?);
     }
     let body_bytes = raw.body.as_ref().map(|body| body.len() as u64);
+    let length = body_bytes.unwrap_or(0);
+    let wrong = |edit: &HeaderEdit| matches!(edit, HeaderEdit::Set(header) if header.name.eq_ignore_ascii_case("content-length") && header.value.parse() != Ok(length));
+    if edits.iter().any(wrong) {
+        let problem =
+            format!("Content-Length is not the length of the body, {length}; leave it out, and it is right by itself");
+        return Err(PlanError::new("-H", problem));
+    }
     Ok(Common {
         edits,
         authorization: Authorization::new(&raw.auth)?,
@@ -278,54 +285,6 @@ fn threads(text: &str, connections: u32, processes: u64, available: usize) -> Re
     Err(PlanError::new(format!("-t {text}"), problem))
 }
 
-/// Reads `0,2-3` into CPU numbers, each of them among `allowed`.
-///
-/// # Errors
-/// No such list, a core outside, a core twice.
-pub fn core_list(text: &str, allowed: &[usize]) -> Result<Vec<usize>, PlanError> {
-    let bad = |problem: String| PlanError::new(format!("--cores {}", text.escape_debug()), problem);
-    let syntax = || bad("is no list of cores; write e.g. 0,2-3".into());
-    let mut cores = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.parse().map_err(|_| syntax())?, last.parse().map_err(|_| syntax())?);
-        if first > last || last > 65_535 {
-            return Err(syntax());
-        }
-        // One by one, so that the list never grows beyond the machine's.
-        for core in first..=last {
-            if !allowed.contains(&core) {
-                return Err(bad(format!("core {core} is outside the allowed set {allowed:?}")));
-            }
-            if cores.contains(&core) {
-                return Err(bad("names a core twice".into()));
-            }
-            cores.push(core);
-        }
-    }
-    Ok(cores)
-}
-
-/// Checks what must hold for every text as a list of cores, on a machine of 8 with a gap: an accepted one names cores of
-/// the machine, each once, and reads back as it is written; a refusal steers no terminal.
-///
-/// # Panics
-/// When one of these does not hold: a bug.
-pub fn fuzz_core_list(bytes: &[u8]) {
-    const ALLOWED: [usize; 8] = [0, 1, 2, 3, 5, 6, 7, 64];
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    match core_list(text, &ALLOWED) {
-        Ok(cores) => {
-            let times = |core: &usize| cores.iter().filter(|other| *other == core).count();
-            assert!(!cores.is_empty() && cores.capacity() <= 2 * ALLOWED.len(), "{text:?}");
-            assert!(cores.iter().all(|core| ALLOWED.contains(core) && times(core) == 1), "{text:?}");
-            let written = cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-            assert_eq!(core_list(&written, &ALLOWED), Ok(cores));
-        }
-        Err(error) => assert!(!error.to_string().contains(char::is_control), "{error:?}"),
-    }
-}
-
 fn timeouts(raw: &RawPlan) -> Result<Timeouts, PlanError> {
     let limit = |text: &Option<String>, option: &str| match duration(text, option)? {
         Some(Nanos::ZERO) => {
@@ -449,6 +408,9 @@ mod tests {
         let body = Some(vec![0; SMALL_BODY_BYTES + 1]);
         refused(&RawPlan { http: http.clone(), body, ..raw() }, "--pipeline 8", "bodies of up to 16384");
         refused(&RawPlan { http, connections: set("200k"), ..raw() }, "--pipeline 8", "more than one machine");
+        let headers = vec![RawHeader { text: "content-length: 5".into(), secret: false }];
+        refused(&RawPlan { headers: headers.clone(), ..raw() }, "-H", "not the length of the body, 0");
+        assert!(validate(&RawPlan { headers, body: Some(vec![0; 5]), ..raw() }, &machine(2)).is_ok());
         refused(&RawPlan { connections: set("0"), ..raw() }, "-c 0", "at least 1");
         refused(&RawPlan { connections: set("1M"), ..raw() }, "-c 1000000", "the limit is");
         refused(&RawPlan { requests: set("9007199254740993"), ..raw() }, "-n", "2^53");
@@ -481,7 +443,7 @@ mod tests {
     fn what_must_always_hold_holds_for_mutated_lists_of_cores() {
         let corpus: [&[u8]; 5] = [b"0,2-3", b"0-3,5-7,64", b"7,6,5", b"0-65535", b"1"];
         let telling: [&[u8]; 6] = [b",", b"-", b"0", b"64", b"+", b"\x1b"];
-        crate::mutation::run("rules_and_units", &corpus, &telling, 20_000, fuzz_core_list);
+        crate::mutation::run("rules_and_units", &corpus, &telling, 20_000, crate::plan::shard::fuzz_core_list);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::network;
 use super::summary::Summary;
 use super::terminal::{COLUMNS, plural};
 use super::warning::ranges;
+use crate::plan::http::{H2, HTTP_1_1};
 use crate::plan::{Arrivals, Load};
 use crate::units::{Nanos, format_us};
 
@@ -60,7 +61,9 @@ pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
         lines.push(format!("  part {} of {} of this load", plan.part.index + 1, plan.part.count));
     }
     lines.extend(network::heading(&plan.network));
-    lines.extend(plan.proxies.described().map(|through| escape(&format!("  {through}"))));
+    lines.extend(agreed(summary));
+    let proxied = plan.urls.origins().iter().any(|origin| !plan.proxies.of(origin).is_empty());
+    lines.extend(plan.proxies.described().filter(|_| proxied).map(|through| escape(&format!("  {through}"))));
     if record.driver != "io_uring" {
         lines.push(format!("  through {}, not io_uring", record.driver));
     }
@@ -72,6 +75,17 @@ pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What the first https origin agreed to before the run: with it, what `--http auto` came to.
+fn agreed(summary: &Summary<'_>) -> Option<String> {
+    let session = summary.record.origins.iter().find_map(|reached| reached.tls.as_ref())?;
+    let http = match session.alpn.as_deref() {
+        Some(H2) => "HTTP/2",
+        Some(HTTP_1_1) | None => "HTTP/1.1",
+        Some(other) => return Some(escape(&format!("  {}, {other}", session.version))),
+    };
+    Some(escape(&format!("  {http} over {}", session.version)))
 }
 
 /// A rate with at most two decimals, none where it is whole.

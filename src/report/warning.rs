@@ -274,7 +274,7 @@ fn remedy(kind: Failure) -> &'static str {
         Failure::ReadTimeout => "The server fell silent: lower the load, or raise --read-timeout",
         Failure::Timeout => "The server was slower than --timeout: lower the load, or raise it",
         Failure::Deadline => "The server was slower than --deadline: lower the load, or raise it",
-        Failure::Protocol => "The answers break HTTP: check that the port speaks HTTP/1.1",
+        Failure::Protocol => "The answers break HTTP, or a coding of their bodies: check what the port speaks",
         Failure::Check => "Answers did not meet an expectation",
     }
 }
@@ -396,8 +396,8 @@ fn churn(summary: &Summary<'_>) -> Option<Warning> {
     let churns = summary.plan.keep_alive && counts.sent > 0 && reconnects.saturating_sub(asked_for) * 10 > counts.sent;
     churns.then(|| {
         Code::Churn.because(format!(
-            "{reconnects} connections were opened for {} requests although keep-alive is on, usually because the server \
-             closes them: response times include connecting. Raise the server's keep-alive limits.",
+            "{reconnects} connections were opened for {} requests although keep-alive is on: response times include \
+             connecting. The server closed them (raise its keep-alive limits), or requests on them failed.",
             counts.sent
         ))
     })

@@ -69,7 +69,7 @@ impl Refusal {
 
 /// What a forwarded request is told that was answered by 407.
 pub const AUTHENTICATION_REQUIRED: &str =
-    "407 Proxy Authentication Required: write user and password into its URL (http://user:password@host)";
+    "407 Proxy Authentication Required: check user and password of its URL, http://USER:PASSWORD@HOST";
 
 /// The setting-up of one tunnel.
 #[derive(Debug)]

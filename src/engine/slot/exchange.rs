@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Buf as _;
 use monoio::buf::IoBuf as _;
 
-use super::{Body, Broken, Fed, Sink, Slot, Source};
+use super::{Body, Broken, Sink, Slot, Source};
 use crate::clock;
 use crate::engine::pool::Connection;
 use crate::net::stream::Now;
@@ -48,7 +48,7 @@ impl<W: Source + Sink> Slot<'_, W> {
             }
             self.stamps.first_byte.get_or_insert(self.answer.last_byte);
             self.moved.received += count as u64;
-            self.feed(connection, &buffer[..count]).await?;
+            self.feed(&mut connection.decoder, &buffer[..count], &mut 0, true).await?;
             connection.buffer = buffer;
         }
         if !self.answer.complete && connection.stream.is_encrypted() {
@@ -96,7 +96,7 @@ impl<W: Source + Sink> Slot<'_, W> {
                 (self.answer.complete, self.answer.keep_alive) = (true, false);
             }
             self.moved.received += count as u64;
-            self.feed(connection, &buffer[..count]).await?;
+            self.feed(&mut connection.decoder, &buffer[..count], &mut 0, true).await?;
             connection.buffer = buffer;
         }
         Ok(())
@@ -152,21 +152,11 @@ impl<W: Source + Sink> Slot<'_, W> {
         let found = connection.stream.receive_now(&mut buffer);
         let mut fed = Ok(());
         if let Ok(Now::Bytes(count)) = found {
-            fed = self.feed(connection, &buffer[..count]).await;
+            fed = self.feed(&mut connection.decoder, &buffer[..count], &mut 0, true).await;
         }
         self.core.body_buffer.replace(buffer);
         fed?;
         found.map_err(reset)
-    }
-
-    /// Runs the decoder over received bytes, handing over what is wanted of the body.
-    async fn feed(&mut self, connection: &mut Connection, bytes: &[u8]) -> Result<(), Broken> {
-        let mut position = 0;
-        while let Fed::Piece(piece) = self.decode(&mut connection.decoder, bytes, &mut position)? {
-            self.hand_over(&bytes[piece]).await?;
-        }
-        // Bytes beyond the end of the answer belong to nothing.
-        if position < bytes.len() { Err(Broken::Failed(Failure::Protocol)) } else { Ok(()) }
     }
 
     /// A read that failed: under TLS the peer may have broken its rules, refused us, or gone without a farewell.

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use super::{Broken, Fed, Sink, Slot, Source};
+use super::{Broken, Sink, Slot, Source};
 use crate::clock;
 use crate::engine::pipe::{End, Pipe, Reading};
 use crate::engine::watch::Expired;
@@ -48,7 +48,8 @@ impl<W: Source + Sink> Slot<'_, W> {
                 self.answer.last_byte = self.answer.last_byte.max(reading.received_at);
                 self.stamps.first_byte.get_or_insert(self.answer.last_byte);
                 let before = reading.position;
-                let fed = self.take_in(reading).await;
+                let Reading { decoder, buffer, position, .. } = reading;
+                let fed = self.feed(decoder, buffer, position, false).await;
                 self.moved.received += (reading.position - before) as u64;
                 fed?;
             }
@@ -71,14 +72,5 @@ impl<W: Source + Sink> Slot<'_, W> {
                 Err(_) => return Err(Broken::Dead { failure: Failure::Reset, anything_sent: true }),
             }
         }
-    }
-
-    /// Takes in what was received, to the end of the answer at most.
-    async fn take_in(&mut self, reading: &mut Reading) -> Result<(), Broken> {
-        let Reading { decoder, buffer, position, .. } = reading;
-        while let Fed::Piece(piece) = self.decode(decoder, buffer, position)? {
-            self.hand_over(&buffer[piece]).await?;
-        }
-        Ok(())
     }
 }

@@ -98,7 +98,7 @@ fn reconnecting_clients_and_busy_ones_are_told() {
         &run.finish(),
         expect![[r#"
             client_saturated: the client kept its core 1 busy more than 85 % of the time: throughput is a lower bound. Give it more cores (-t, --cores).
-            churn: 101 connections were opened for 1000 requests although keep-alive is on, usually because the server closes them: response times include connecting. Raise the server's keep-alive limits.
+            churn: 101 connections were opened for 1000 requests although keep-alive is on: response times include connecting. The server closed them (raise its keep-alive limits), or requests on them failed.
             clamped: above the 24 h that are told apart, and counted as 24 h: 1 times.
         "#]],
     );
@@ -116,8 +116,8 @@ fn connections_that_were_to_be_closed_are_no_churn() {
     check(
         &reconnected(351),
         expect![[r#"
-        churn: 351 connections were opened for 1000 requests although keep-alive is on, usually because the server closes them: response times include connecting. Raise the server's keep-alive limits.
-    "#]],
+            churn: 351 connections were opened for 1000 requests although keep-alive is on: response times include connecting. The server closed them (raise its keep-alive limits), or requests on them failed.
+        "#]],
     );
 }
 
