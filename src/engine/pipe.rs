@@ -42,6 +42,13 @@ pub(crate) struct Reading {
     pub(crate) received_at: Nanos,
 }
 
+impl Reading {
+    /// Something was received beyond what was taken in.
+    pub(crate) fn has_rest(&self) -> bool {
+        self.position < self.buffer.len()
+    }
+}
+
 /// How a pipe ended for those who had no answer yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -74,6 +81,11 @@ impl Pipe {
     pub(crate) fn send(&self, request: &[u8]) -> u64 {
         self.outbox.push(request);
         self.sent.replace(self.sent.get() + 1)
+    }
+
+    /// Whether nothing was sent after request `number`.
+    pub(crate) fn is_last(&self, number: u64) -> bool {
+        self.sent.get() == number + 1
     }
 
     /// Waits until all answers before that of request `number` are in.

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use self::room::Room;
+use self::room::{Handed, Room};
 pub(crate) use self::streams::Carrier;
 use self::streams::{Shared, Streams};
 use super::control::NEVER;
@@ -196,11 +196,15 @@ impl Pool {
     }
 
     fn lend_stream(&self, origin: u32, after: Nanos) -> Option<Rc<Shared>> {
-        let origins = &mut *self.origins.borrow_mut();
-        let (lent, closed) = origins[origin as usize].streams.lend(after, self.streams, self.uses.get());
-        self.uses.set(self.uses.get() + 1);
-        self.open.set(self.open.get() - closed);
+        let used = self.next_use();
+        let (lent, closed) = self.origins.borrow_mut()[origin as usize].streams.lend(after, self.streams, used);
+        (0..closed).for_each(|_| self.free_place());
         lent
+    }
+
+    fn next_use(&self) -> u64 {
+        self.uses.set(self.uses.get() + 1);
+        self.uses.get()
     }
 
     /// Opens a connection to `origin`; the least recently used idle one of another origin makes room. While all are taken
@@ -212,22 +216,46 @@ impl Pool {
         let asked = clock::now();
         let after = if fresh { asked } else { Nanos::ZERO };
         self.turn_to_dial(origin, asked, watch, limit).await?;
-        while self.open.get() >= self.capacity && !self.evict() {
+        while !self.take_place() {
+            // Whoever waits here tries nothing for others.
+            self.origins.borrow_mut()[origin as usize].probed = false;
             let handed = self.room.wait(origin, after, watch, limit).await.map_err(|Expired| Refused::Expired)?;
-            let now = clock::now();
-            if let Some(way) = handed {
-                return Ok(Lease::waited_for(way, now, None));
+            match handed {
+                Handed::Way(way) => return Ok(Lease::waited_for(way, clock::now(), None)),
+                Handed::Place => {
+                    let turn = self.turn_to_dial(origin, asked, watch, limit).await;
+                    turn.inspect_err(|_| self.free_place())?;
+                    break;
+                }
+                Handed::Look => {
+                    if let Some(stream) = self.lend_stream(origin, after) {
+                        return Ok(Lease::waited_for(Way::Shared(stream), clock::now(), None));
+                    }
+                    self.turn_to_dial(origin, asked, watch, limit).await?;
+                }
             }
-            if let Some(stream) = self.lend_stream(origin, after) {
-                return Ok(Lease::waited_for(Way::Shared(stream), now, None));
-            }
-            self.turn_to_dial(origin, asked, watch, limit).await?;
         }
         self.open_new(origin, watch, limit).await
     }
 
+    /// Counts one more connection as open, where there may be one more.
+    fn take_place(&self) -> bool {
+        let free = self.open.get() < self.capacity || self.evict();
+        if free {
+            self.open.set(self.open.get() + 1);
+        }
+        free
+    }
+
+    /// A connection is gone: its place is that of the first in line, or free.
+    fn free_place(&self) {
+        if !self.room.hand_place() {
+            self.open.set(self.open.get() - 1);
+        }
+    }
+
+    /// Opens a connection in a place that was taken for it.
     async fn open_new(&self, origin: u32, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
-        self.open.set(self.open.get() + 1);
         let started = clock::now();
         let result = self.dialler.dial(origin, started, watch, limit).await;
         let ended = clock::now();
@@ -247,18 +275,19 @@ impl Pool {
                         Way::Shared(state.streams.add(Carrier::Pipe(pipe), origin, ended, limits))
                     }
                 };
-                if matches!(way, Way::Shared(_)) {
-                    self.room.call_all(origin);
+                if let Way::Shared(shared) = &way {
+                    self.serve_waiting(shared);
                 }
                 Ok(Lease::waited_for(way, dial.opened, Some(dial)))
             }
             Err(refused) => {
-                self.open.set(self.open.get() - 1);
                 if let Refused::Failed(failure, _) = refused {
                     state.failed = Some((ended, failure));
                     state.rest.fail(started, ended);
                 }
+                // The failure is that of all who wait for this origin; the place may be of use to another one.
                 self.room.call_all(origin);
+                self.free_place();
                 Err(refused)
             }
         }
@@ -374,28 +403,24 @@ impl Pool {
     }
 
     fn give_stream_back(&self, shared: Rc<Shared>, how: GiveBack) {
-        let origin = shared.origin();
-        if how == GiveBack::Keep && !self.room.is_empty() && shared.can_pass_on(self.streams) {
-            let opened = shared.opened();
-            shared.pass_on();
-            match self.room.hand_over(origin, opened, Way::Shared(shared)) {
-                Ok(()) => return,
-                Err(Way::Shared(unwanted)) => {
-                    unwanted.spare();
-                    return self.take_stream_back(unwanted, how);
-                }
-                Err(Way::Own(_)) => unreachable!("what comes back is what was offered"),
-            }
+        let (closed, is_idle) = {
+            let streams = &mut self.origins.borrow_mut()[shared.origin() as usize].streams;
+            streams.give_back(&shared, how, self.streams)
+        };
+        (0..closed).for_each(|_| self.free_place());
+        self.serve_waiting(&shared);
+        if is_idle && shared.is_idle() {
+            self.room.call_one();
         }
-        self.take_stream_back(shared, how);
     }
 
-    fn take_stream_back(&self, shared: Rc<Shared>, how: GiveBack) {
-        let streams = &mut self.origins.borrow_mut()[shared.origin() as usize].streams;
-        let (closed, is_idle) = streams.give_back(shared, how, self.streams);
-        self.open.set(self.open.get() - closed);
-        if closed > 0 || is_idle {
-            self.room.call_one();
+    /// Lends streams of a connection to those who wait for one, as many as it has: there may be more than was given back, as
+    /// a server may allow more than before.
+    fn serve_waiting(&self, shared: &Rc<Shared>) {
+        while !self.room.is_empty() && shared.try_lend(self.streams, self.next_use()) {
+            if self.room.hand_over(shared.origin(), shared.opened(), Way::Shared(Rc::clone(shared))).is_err() {
+                return shared.unlend();
+            }
         }
     }
 
@@ -412,18 +437,13 @@ impl Pool {
     /// Ends a connection in good order.
     fn close(&self, connection: Box<Connection>) {
         connection.stream.close();
-        self.closed();
+        self.free_place();
     }
 
     /// Ends a connection without a word.
     fn abandon(&self, connection: Box<Connection>) {
         drop(connection);
-        self.closed();
-    }
-
-    fn closed(&self) {
-        self.open.set(self.open.get() - 1);
-        self.room.call_one();
+        self.free_place();
     }
 
     /// Closes the connection that was used least recently among the idle ones; false where none is idle.

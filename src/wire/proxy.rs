@@ -68,8 +68,7 @@ impl Refusal {
 }
 
 /// What a forwarded request is told that was answered by 407.
-pub const AUTHENTICATION_REQUIRED: &str =
-    "407 Proxy Authentication Required: check user and password of its URL, http://USER:PASSWORD@HOST";
+pub const AUTHENTICATION_REQUIRED: &str = "407 Proxy Authentication Required: check user and password in its URL";
 
 /// The setting-up of one tunnel.
 #[derive(Debug)]

@@ -92,6 +92,66 @@ fn more_streams_than_the_server_allows_wait_as_pool_lag() {
 }
 
 #[test]
+fn a_limit_that_is_raised_is_used_by_those_who_wait() {
+    let most = Arc::<AtomicU64>::default();
+    let of_script = Arc::clone(&most);
+    let script = move |peer: &mut Peer| {
+        frames::greet(peer, &[(MAX_CONCURRENT_STREAMS, 1)]);
+        let Some(first) = frames::request(peer) else { return };
+        peer.send(&[frames::settings(&[(MAX_CONCURRENT_STREAMS, 100)]), ok(first)].concat());
+        let mut open = Vec::new();
+        while let Some(stream) = frames::request(peer) {
+            open.push(stream);
+            of_script.fetch_max(open.len() as u64, Ordering::SeqCst);
+            if open.len() == 8 {
+                open.drain(..).for_each(|stream| assert!(peer.send(&ok(stream))));
+            }
+        }
+    };
+    let (report, server) = run(script, &["-n", "33", "-c", "1", "--streams", "8"]);
+    report.assert_ok(33);
+    assert_eq!((server.accepted(), most.load(Ordering::SeqCst)), (1, 8));
+}
+
+#[test]
+fn a_connection_that_allows_no_stream_any_more_is_replaced() {
+    let script = |peer: &mut Peer| {
+        frames::greet(peer, &[]);
+        let mut streams = Vec::new();
+        while let Some(stream) = frames::request(peer) {
+            streams.push(stream);
+            if peer.number > 0 {
+                peer.send(&ok(stream));
+            } else if streams.len() == 2 {
+                let limit = |most| frames::settings(&[(MAX_CONCURRENT_STREAMS, most)]);
+                peer.send(&[limit(0), ok(streams[0])].concat());
+                peer.sleep(Duration::from_millis(50));
+                peer.send(&[limit(100), ok(streams[1])].concat());
+            }
+        }
+    };
+    let (report, server) = run(script, &["-n", "12", "-c", "1", "--streams", "2"]);
+    report.assert_ok(12);
+    assert_eq!(server.accepted(), 2);
+}
+
+#[test]
+fn an_origin_that_has_come_back_is_asked_again() {
+    let good = Server::start(frames::answering(|_, stream| Some(ok(stream))));
+    let started = Instant::now();
+    let flaky = Server::start(move |peer| {
+        if started.elapsed() < Duration::from_millis(700) {
+            return peer.close();
+        }
+        frames::answering(|_, stream| Some(ok(stream)))(peer);
+    });
+    let urls = [good.url("/"), flaky.url("/")];
+    let args = ["-c", "1", "--streams", "4", "-R", "100", "-d", "3s"];
+    let report = measure(&[&[urls[0].as_str(), urls[1].as_str()], H2, &args].concat());
+    assert!(report.failure("closed_early") > 0 && report.count("ok") > 200, "{}", report.at("counts"));
+}
+
+#[test]
 fn a_reset_stream_is_counted_and_its_connection_kept() {
     let answer = |_: &mut Peer, stream: u32| {
         Some(if stream % 4 == 1 { frames::reset(stream, INTERNAL_ERROR) } else { ok(stream) })
@@ -190,7 +250,7 @@ fn a_server_that_does_not_speak_http_2_is_named_before_the_run() {
         done.stderr
     };
     let http1 = said(|peer| while peer.request().is_some() && peer.send(OK) {});
-    assert!(http1.contains("no HTTP/2"), "{http1}");
+    assert!(http1.contains("speaks no HTTP/2 here"), "{http1}");
     let closing = said(|peer| peer.close());
     assert!(closing.contains("closed the connection instead of speaking HTTP/2"), "{closing}");
     let silent = said(Peer::stall);
@@ -228,7 +288,7 @@ fn http_2_over_tls_is_what_both_sides_agree_on() {
     let refused = bench(&[&url(&old), "--cacert", &ca, "-n", "1", "--http", "2"]);
     refused.assert_code(2);
     // A server with protocols of its own refuses by alert; one without any agrees to none.
-    assert!(refused.stderr.contains("NoApplicationProtocol"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("none of the protocols offered"), "{}", refused.stderr);
     let none = bench(&[&url(&server_of(&[], http1)), "--cacert", &ca, "-n", "1", "--http", "2"]);
     assert!(none.stderr.contains("does not agree to HTTP/2 (ALPN); --http auto"), "{}", none.stderr);
 }

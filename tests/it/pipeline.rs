@@ -123,6 +123,32 @@ fn a_body_without_a_length_is_the_last_of_its_connection() {
 }
 
 #[test]
+fn bytes_behind_the_last_awaited_answer_are_protocol() {
+    let script = |peer: &mut Peer| while peer.request().is_some() && peer.send(&OK.repeat(2)) {};
+    let (report, _) = run(script, &["-n", "1"]);
+    report.assert_failures("protocol", 1);
+}
+
+#[test]
+fn silence_is_not_what_others_are_answered_in() {
+    let script = |peer: &mut Peer| {
+        while peer.request().is_some() {
+            peer.sleep(Duration::from_millis(60));
+            peer.send(OK);
+        }
+    };
+    let (report, server) = run(script, &["-n", "12", "--read-timeout", "150ms"]);
+    report.assert_ok(12);
+    assert_eq!(server.accepted(), 1);
+}
+
+#[test]
+fn what_is_unanswered_at_the_end_is_in_flight_in_all_of_a_pipeline() {
+    let (report, _) = run(Peer::stall, &["-d", "300ms", "--drain", "100ms"]);
+    assert_eq!((report.count("in_flight_at_end"), report.count("failed")), (4, 0), "{}", report.at("failures"));
+}
+
+#[test]
 fn options_that_contradict_a_pipeline_are_refused() {
     for (args, part) in [
         (&["--pipeline", "0"][..], "at least 1"),

@@ -248,7 +248,7 @@ fn squid_refuses_who_has_no_password_and_what_it_cannot_reach() {
     let (_, server) = encrypted();
     let url = https("localhost", &server);
     for user in ["", "me:wrong"] {
-        refuses(&[&url, "-x", &squid.url("http", user)], "407 Proxy Authentication Required: write user and password");
+        refuses(&[&url, "-x", &squid.url("http", user)], "407 Proxy Authentication Required: check user and password");
         // A proxy that forwards is asked with each request, and refuses each.
         let plain = Server::answering(OK);
         let report = measure(&[&plain.url("/"), "-x", &squid.url("http", user), "-n", "4", "-c", "1"]);

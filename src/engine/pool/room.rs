@@ -31,26 +31,31 @@ struct Waiter {
 #[derive(Debug)]
 enum State {
     Waiting(Option<Waker>),
-    /// With what was handed over, if anything.
-    Called(Option<Way>),
+    /// `None` once it was taken.
+    Called(Option<Handed>),
+}
+
+/// What who waited is handed.
+#[derive(Debug)]
+pub(super) enum Handed {
+    /// A connection, or a part of one.
+    Way(Way),
+    /// The right to open a connection, which counts as open already.
+    Place,
+    /// Nothing, but something has changed that is worth a look.
+    Look,
 }
 
 impl Room {
-    /// Waits for a way to `origin` that was opened at `after` or later; `None`: there is room, but it has to be looked for.
+    /// Waits for a way to `origin` that was opened at `after` or later, or for the place to open one.
     ///
     /// # Errors
     /// `limit` passed first.
-    pub(super) async fn wait(
-        &self,
-        origin: u32,
-        after: Nanos,
-        watch: &Watch,
-        limit: Nanos,
-    ) -> Result<Option<Way>, Expired> {
+    pub(super) async fn wait(&self, origin: u32, after: Nanos, watch: &Watch, limit: Nanos) -> Result<Handed, Expired> {
         let waiter = Rc::new(Waiter { origin, after, state: RefCell::new(State::Waiting(None)) });
         self.waiting.borrow_mut().push_back(Rc::clone(&waiter));
         let called = poll_fn(|cx| match &mut *waiter.state.borrow_mut() {
-            State::Called(way) => Poll::Ready(way.take()),
+            State::Called(handed) => Poll::Ready(handed.take().expect("it is polled until it is ready")),
             State::Waiting(waker) => {
                 *waker = Some(cx.waker().clone());
                 Poll::Pending
@@ -68,7 +73,7 @@ impl Room {
         match self.next(|waiter| waiter.origin == origin && waiter.after <= opened) {
             None => Err(way),
             Some(waiter) => {
-                waiter.call(Some(way));
+                waiter.call(Handed::Way(way));
                 Ok(())
             }
         }
@@ -79,17 +84,23 @@ impl Room {
         self.waiting.borrow().is_empty()
     }
 
-    /// There is room for another connection, or for another origin's: the first in line may look.
+    /// Hands the place of a connection that is gone to the first in line; false where nobody waits.
+    pub(super) fn hand_place(&self) -> bool {
+        let first = self.next(|_| true);
+        first.inspect(|waiter| waiter.call(Handed::Place)).is_some()
+    }
+
+    /// A connection is idle that may make room for another origin's: the first in line may look.
     pub(super) fn call_one(&self) {
         if let Some(waiter) = self.next(|_| true) {
-            waiter.call(None);
+            waiter.call(Handed::Look);
         }
     }
 
     /// Everything about `origin` is to be looked at again.
     pub(super) fn call_all(&self, origin: u32) {
         while let Some(waiter) = self.next(|waiter| waiter.origin == origin) {
-            waiter.call(None);
+            waiter.call(Handed::Look);
         }
     }
 
@@ -101,8 +112,8 @@ impl Room {
 }
 
 impl Waiter {
-    fn call(&self, way: Option<Way>) {
-        if let State::Waiting(Some(waker)) = self.state.replace(State::Called(way)) {
+    fn call(&self, handed: Handed) {
+        if let State::Waiting(Some(waker)) = self.state.replace(State::Called(Some(handed))) {
             waker.wake();
         }
     }

@@ -58,11 +58,19 @@ impl Shared {
         self.left.get() > 0 && self.lent.get() < most && (self.lent.get() as usize) < self.most_streams()
     }
 
-    /// Whether a stream that has ended may be followed by another at once.
-    pub(super) fn can_pass_on(&self, most: u32) -> bool {
-        let lent = self.lent.get();
-        let usable = self.left.get() > 0 && !self.retired.get() && self.is_usable();
-        usable && lent <= most && lent as usize <= self.most_streams()
+    /// Lends a stream, where one can be.
+    pub(super) fn try_lend(&self, most: u32, used: u64) -> bool {
+        let can = !self.retired.get() && self.has_room(most) && self.is_usable();
+        if can {
+            self.lend(used);
+        }
+        can
+    }
+
+    /// Nobody wanted the stream that was lent.
+    pub(super) fn unlend(&self) {
+        self.lent.set(self.lent.get() - 1);
+        self.left.set(self.left.get() + 1);
     }
 
     fn is_usable(&self) -> bool {
@@ -79,14 +87,9 @@ impl Shared {
         }
     }
 
-    /// A stream that has ended is followed by another; of the requests that are left it is one.
-    pub(super) fn pass_on(&self) {
-        self.left.set(self.left.get() - 1);
-    }
-
-    /// No request was made on the stream that was lent, or passed on.
-    pub(super) fn spare(&self) {
-        self.left.set(self.left.get() + 1);
+    /// No stream of it is lent.
+    pub(super) fn is_idle(&self) -> bool {
+        self.lent.get() == 0
     }
 
     fn is_done_with(&self) -> bool {
@@ -148,17 +151,18 @@ impl Streams {
     }
 
     /// Takes a stream back; gives how many connections were closed by that, and whether the connection is idle now.
-    pub(super) fn give_back(&mut self, shared: Rc<Shared>, how: GiveBack, most: u32) -> (u32, bool) {
+    pub(super) fn give_back(&mut self, shared: &Rc<Shared>, how: GiveBack, most: u32) -> (u32, bool) {
         shared.lent.set(shared.lent.get() - 1);
         if how == GiveBack::Unused {
-            shared.spare();
+            shared.left.set(shared.left.get() + 1);
         }
-        if how == GiveBack::Close || shared.left.get() == 0 || !shared.is_usable() {
+        let over = shared.retired.get() || shared.left.get() == 0 || !shared.is_usable();
+        if how == GiveBack::Close || over {
             shared.retired.set(true);
-            self.line.retain(|other| !Rc::ptr_eq(other, &shared));
+            self.line.retain(|other| !Rc::ptr_eq(other, shared));
             return (u32::from(shared.is_done_with()), false);
         }
-        self.line_up(&shared, most);
+        self.line_up(shared, most);
         (0, shared.lent.get() == 0)
     }
 

@@ -21,12 +21,24 @@ impl<W: Source + Sink> Slot<'_, W> {
             Err(Expired) if self.limits.broken_at(clock::now()) == Some(Failure::Timeout) => {
                 Err(Broken::Failed(Failure::ClosedEarly))
             }
-            Err(Expired) => Err(Broken::Expired),
+            // Given up at the end of the drain, it may be together with those before it.
+            Ok(Err(End::Abandoned)) if self.watch.passed() && self.limits.broken_at(clock::now()).is_none() => {
+                self.answer.last_byte = clock::now();
+                return Err(Broken::Expired);
+            }
+            Err(Expired) => {
+                self.answer.last_byte = clock::now();
+                Err(Broken::Expired)
+            }
             Ok(Err(End::Abandoned)) => return Err(Broken::Failed(Failure::ClosedEarly)),
             Ok(Err(End::Closed)) => {
                 return Err(Broken::Dead { failure: Failure::ClosedEarly, anything_sent: true });
             }
-            Ok(Ok(mut reading)) => self.read_in_turn(&mut reading).await.map(|()| reading),
+            Ok(Ok(mut reading)) => match self.read_in_turn(&mut reading).await {
+                // Bytes behind the last answer that is awaited belong to nothing.
+                Ok(()) if pipe.is_last(number) && reading.has_rest() => Err(Broken::Failed(Failure::Protocol)),
+                result => result.map(|()| reading),
+            },
         };
         match result {
             Ok(reading) if self.answer.keep_alive => pipe.pass(reading),
@@ -42,6 +54,8 @@ impl<W: Source + Sink> Slot<'_, W> {
 
     async fn read_in_turn(&mut self, reading: &mut Reading) -> Result<(), Broken> {
         reading.decoder.start(self.ticket.head_request);
+        // Until now others were answered: that was no silence.
+        self.answer.last_byte = self.answer.last_byte.max(reading.received_at);
         loop {
             if reading.position < reading.buffer.len() {
                 // It may have come with the answers before it, even while others still waited to be taken in.
