@@ -1,60 +1,18 @@
 //! HTTP/2 servers that others wrote: nginx, haproxy and nghttpd, in cleartext and under TLS.
 
 use std::fs;
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
+use crate::support::daemon::Daemon;
 use crate::support::tls::Authority;
 use crate::support::{Report, dead_port, measure, nginx};
 
 const LOCAL: &[&str] = &["localhost", "127.0.0.1"];
 
-/// A server as a child process, with its files in a folder of its own; killed when dropped.
-struct Process {
-    child: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Process {
-    /// Starts what `command` makes of a folder and a free port; where another took that since, the next one is tried.
-    fn start(command: impl Fn(&Path, u16) -> Command) -> Self {
-        let started =
-            (0..5).find_map(|_| Self::try_start(tempfile::tempdir().expect("a folder"), dead_port(), &command));
-        started.expect("it is installed and starts; scripts/check installs it")
-    }
-
-    fn try_start(folder: tempfile::TempDir, port: u16, command: impl Fn(&Path, u16) -> Command) -> Option<Self> {
-        let mut command = command(folder.path(), port);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("it is installed; scripts/check installs it");
-        let mut process = Self { child, port, _folder: folder };
-        for _ in 0..2_000 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(process);
-            }
-            if process.child.try_wait().expect("our child").is_some() {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        None
-    }
-
-    fn run(&self, scheme: &str, path: &str, args: &[&str]) -> Report {
-        let url = format!("{scheme}://localhost:{}{path}", self.port);
-        measure(&[&[url.as_str(), "-t", "1"], args].concat())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+#[track_caller]
+fn run(server: &Daemon, scheme: &str, path: &str, args: &[&str]) -> Report {
+    let url = format!("{scheme}://localhost:{}{path}", server.port);
+    measure(&[&[url.as_str(), "-t", "1"], args].concat())
 }
 
 /// nginx with HTTP/2 on two ports, the second under TLS; and on two more where a connection takes a hundred requests.
@@ -156,7 +114,7 @@ fn connections_that_nginx_takes_no_more_requests_on_are_replaced_without_a_failu
 
 #[test]
 fn nghttpd_is_given_no_more_streams_than_it_allows() {
-    let nghttpd = Process::start(|folder, port| {
+    let nghttpd = Daemon::start(|folder, port| {
         fs::write(folder.join("file"), "hello").expect("a file");
         let mut command = Command::new("nghttpd");
         command.args(["--no-tls", "--max-concurrent-streams=4", "--address=127.0.0.1", "-d"]);
@@ -164,7 +122,7 @@ fn nghttpd_is_given_no_more_streams_than_it_allows() {
         command
     });
     let args = ["--http", "2", "-n", "500", "-c", "2", "--streams", "16"];
-    let report = nghttpd.run("http", "/file", &args);
+    let report = run(&nghttpd, "http", "/file", &args);
     report.assert_ok(500);
     assert_eq!(
         (report.failure("stream_reset"), report.count("redials"), report.count("connections_opened")),
@@ -178,7 +136,7 @@ fn haproxy_speaks_http_2_by_agreement_and_by_prior_knowledge() {
     let authority = Authority::new();
     let identity = authority.issue(LOCAL);
     let haproxy = |tls: bool| {
-        Process::start(|folder, port| {
+        Daemon::start(|folder, port| {
             let pem = folder.join("both.pem");
             fs::write(&pem, [identity.certificate.as_str(), &identity.key].concat()).expect("a file");
             let bind = if tls { format!("ssl crt {} alpn h2,http/1.1", pem.display()) } else { "proto h2".to_owned() };
@@ -194,10 +152,10 @@ fn haproxy_speaks_http_2_by_agreement_and_by_prior_knowledge() {
         })
     };
     let (clear, encrypted) = (haproxy(false), haproxy(true));
-    clear.run("http", "/", &["--http", "2", "-n", "300", "-c", "2", "--streams", "16"]).assert_ok(300);
+    run(&clear, "http", "/", &["--http", "2", "-n", "300", "-c", "2", "--streams", "16"]).assert_ok(300);
     let ca = authority.file();
     for (http, agreed) in [("auto", "h2"), ("2", "h2"), ("1.1", "http/1.1")] {
-        let report = encrypted.run("https", "/", &["--cacert", &ca, "--http", http, "-n", "300", "-c", "2"]);
+        let report = run(&encrypted, "https", "/", &["--cacert", &ca, "--http", http, "-n", "300", "-c", "2"]);
         report.assert_ok(300);
         assert_eq!(report.at("origins.0.tls.alpn").as_str(), Some(agreed));
     }

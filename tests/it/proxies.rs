@@ -1,16 +1,12 @@
 //! Proxies that others wrote: squid, tinyproxy and microsocks, each with user and password.
 
 use std::fs;
-use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use rustls::version::TLS13;
 
+use crate::support::daemon::Daemon;
 use crate::support::tls::Authority;
 use crate::support::{OK, Server, bench, dead_port, frames, measure, on_driver};
 
@@ -20,51 +16,10 @@ const SQUID_USER: &str = "me:$1$ringload$Sm4antOnIPcJSKtBtRs8s0\n";
 /// A name that squid alone can look up.
 const KNOWN_TO_SQUID: &str = "known-to-the-proxy.test";
 
-/// A proxy on a free port with its files in a folder of its own; stopped when dropped.
-struct Daemon {
-    child: Child,
-    port: u16,
-    folder: tempfile::TempDir,
-}
-
-impl Daemon {
-    /// Runs what `command` makes of a folder and a free port, until it listens there.
-    fn start(command: impl Fn(&Path, u16) -> Command) -> Self {
-        // The port is free when asked for; where another took it since, the next one is tried.
-        (0..5).find_map(|_| Self::try_start(&command)).expect("it is installed and starts; scripts/check installs it")
-    }
-
-    fn try_start(command: impl Fn(&Path, u16) -> Command) -> Option<Self> {
-        let (folder, port) = (tempfile::tempdir().expect("a folder"), dead_port());
-        // squid gives up root, and must still write here.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("our own folder");
-        let mut command = command(folder.path(), port);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut daemon = Self { child: command.spawn().expect("it is installed"), port, folder };
-        for _ in 0..4_000 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(daemon);
-            }
-            if daemon.child.try_wait().expect("our child").is_some() {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        None
-    }
-
-    fn url(&self, scheme: &str, user: &str) -> String {
-        let at = if user.is_empty() { "" } else { "@" };
-        format!("{scheme}://{user}{at}127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
-        let _ = self.child.wait();
-    }
+/// What a client says of a proxy.
+fn through(proxy: &Daemon, scheme: &str, user: &str) -> String {
+    let at = if user.is_empty() { "" } else { "@" };
+    format!("{scheme}://{user}{at}127.0.0.1:{}", proxy.port)
 }
 
 /// squid; its port speaks TLS where there is an authority for its certificate.
@@ -165,7 +120,7 @@ fn refuses(args: &[&str], reason: &str) {
 fn squid_forwards_and_tunnels_with_a_password_on_both_drivers() {
     let squid = squid(None);
     for driver in ["io_uring", "epoll"] {
-        on_driver(driver, || carries(&squid.url("http", USER)));
+        on_driver(driver, || carries(&through(&squid, "http", USER)));
     }
     let log = fs::read_to_string(squid.folder.path().join("access.log")).expect("an access log");
     let count = |what: &str| log.lines().filter(|line| line.contains(what) && line.contains(" me ")).count();
@@ -177,9 +132,9 @@ fn squid_forwards_and_tunnels_with_a_password_on_both_drivers() {
 fn squid_looks_up_the_names_that_only_it_knows() {
     let (squid, plain) = (squid(None), Server::answering(OK));
     let url = format!("http://{KNOWN_TO_SQUID}:{}/", plain.addr().port());
-    measure(&[&url, "-x", &squid.url("http", USER), "-n", "10", "-c", "2"]).assert_ok(10);
+    measure(&[&url, "-x", &through(&squid, "http", USER), "-n", "10", "-c", "2"]).assert_ok(10);
     let (authority, server) = encrypted();
-    let args = [&https(KNOWN_TO_SQUID, &server), "-x", &squid.url("http", USER), "--cacert", &authority.file()];
+    let args = [&https(KNOWN_TO_SQUID, &server), "-x", &through(&squid, "http", USER), "--cacert", &authority.file()];
     let report = measure(&[&args[..], &["-n", "10", "-c", "2"]].concat());
     report.assert_ok(10);
     assert_eq!(report.at("origins.0.addresses").as_array().map(Vec::len), Some(0));
@@ -191,7 +146,7 @@ fn squid_looks_up_the_names_that_only_it_knows() {
 fn squid_is_spoken_to_under_tls_and_carries_tls_in_it() {
     let authority = Authority::new();
     let squid = squid(Some(&authority));
-    let proxy = squid.url("https", USER);
+    let proxy = through(&squid, "https", USER);
     let large = [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".as_slice(), &[b'x'; 100_000]].concat();
     let plain = Server::answering(large);
     for driver in ["io_uring", "epoll"] {
@@ -223,7 +178,8 @@ fn squid_and_microsocks_carry_http_2_and_pipelines() {
     config.alpn_protocols = vec![b"h2".to_vec()];
     let server = Server::encrypted(Arc::new(config), frames::answering(|_, stream| Some(frames::ok(stream))));
     let (url, ca) = (https("localhost", &server), authority.file());
-    let proxies = [cleartext.url("http", USER), encrypted.url("https", USER), microsocks.url("socks5h", USER)];
+    let proxies =
+        [through(&cleartext, "http", USER), through(&encrypted, "https", USER), through(&microsocks, "socks5h", USER)];
     for proxy in &proxies {
         for driver in ["io_uring", "epoll"] {
             on_driver(driver, || {
@@ -248,25 +204,28 @@ fn squid_refuses_who_has_no_password_and_what_it_cannot_reach() {
     let (_, server) = encrypted();
     let url = https("localhost", &server);
     for user in ["", "me:wrong"] {
-        refuses(&[&url, "-x", &squid.url("http", user)], "407 Proxy Authentication Required: check user and password");
+        refuses(
+            &[&url, "-x", &through(&squid, "http", user)],
+            "407 Proxy Authentication Required: check user and password",
+        );
         // A proxy that forwards is asked with each request, and refuses each.
         let plain = Server::answering(OK);
-        let report = measure(&[&plain.url("/"), "-x", &squid.url("http", user), "-n", "4", "-c", "1"]);
+        let report = measure(&[&plain.url("/"), "-x", &through(&squid, "http", user), "-n", "4", "-c", "1"]);
         report.assert_failures("proxy", 4);
         assert!(report.at("failure_reasons.proxy").as_str().is_some_and(|said| said.contains(": 407 Proxy")));
         assert_eq!(plain.accepted(), 0);
     }
     let nobody = format!("https://127.0.0.1:{}/", dead_port());
-    refuses(&[&nobody, "-x", &squid.url("http", USER)], "it refused the tunnel with status 503");
+    refuses(&[&nobody, "-x", &through(&squid, "http", USER)], "it refused the tunnel with status 503");
 }
 
 #[test]
 fn tinyproxy_forwards_and_tunnels_with_a_password() {
     let tinyproxy = tinyproxy();
-    carries(&tinyproxy.url("http", USER));
+    carries(&through(&tinyproxy, "http", USER));
     let (_, server) = encrypted();
     refuses(
-        &[&https("localhost", &server), "-x", &tinyproxy.url("http", "me:wrong")],
+        &[&https("localhost", &server), "-x", &through(&tinyproxy, "http", "me:wrong")],
         "refused the tunnel with status",
     );
 }
@@ -275,11 +234,11 @@ fn tinyproxy_forwards_and_tunnels_with_a_password() {
 fn microsocks_takes_names_and_addresses_with_a_password() {
     let microsocks = microsocks();
     for scheme in ["socks5", "socks5h"] {
-        carries(&microsocks.url(scheme, USER));
+        carries(&through(&microsocks, scheme, USER));
     }
     let plain = Server::answering(OK);
-    refuses(&[&plain.url("/"), "-x", &microsocks.url("socks5", "")], "it takes nobody without credentials");
-    refuses(&[&plain.url("/"), "-x", &microsocks.url("socks5", "me:wrong")], "it refused user and password");
+    refuses(&[&plain.url("/"), "-x", &through(&microsocks, "socks5", "")], "it takes nobody without credentials");
+    refuses(&[&plain.url("/"), "-x", &through(&microsocks, "socks5", "me:wrong")], "it refused user and password");
     let nobody = format!("http://127.0.0.1:{}/", dead_port());
-    refuses(&[&nobody, "-x", &microsocks.url("socks5h", USER)], "connection refused (SOCKS reply 5)");
+    refuses(&[&nobody, "-x", &through(&microsocks, "socks5h", USER)], "connection refused (SOCKS reply 5)");
 }
