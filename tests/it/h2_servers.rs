@@ -31,9 +31,7 @@ impl Nginx {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, ports, authority) = (folder.path(), [(); 4].map(|()| dead_port()), Authority::new());
         let [port, tls_port, few_port, few_tls_port] = ports;
-        let identity = authority.issue(LOCAL);
-        fs::write(path.join("server.pem"), identity.certificate).expect("a file");
-        fs::write(path.join("server.key"), identity.key).expect("a file");
+        authority.issue(LOCAL).write_to(path);
         fs::write(path.join("large.bin"), vec![b'x'; 1 << 20]).expect("a file");
         let (shown, folders) = (path.display(), nginx::folders(path));
         let config = format!(

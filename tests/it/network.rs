@@ -31,9 +31,7 @@ impl Nginx {
     fn try_start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let (port, tls_port, authority) = (dead_port(), dead_port(), Authority::new());
-        let identity = authority.issue(&["service.example"]);
-        fs::write(folder.path().join("server.pem"), identity.certificate).expect("a file");
-        fs::write(folder.path().join("server.key"), identity.key).expect("a file");
+        authority.issue(&["service.example"]).write_to(folder.path());
         fs::write(folder.path().join("large.bin"), vec![b'x'; 1 << 20]).expect("a file");
         let config = config(folder.path(), port, tls_port);
         let process = Process::try_start(folder, &config, port)?;

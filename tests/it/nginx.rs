@@ -35,9 +35,7 @@ impl Nginx {
         fs::write(path.join("page.br"), encoded::brotli(&page())).expect("a file");
         fs::write(path.join("page.zst"), encoded::zstd(&page())).expect("a file");
         let (authority, tls_port, h2_port) = (Authority::new(), dead_port(), dead_port());
-        let identity = authority.issue(&["localhost"]);
-        fs::write(path.join("server.pem"), identity.certificate).expect("a file");
-        fs::write(path.join("server.key"), identity.key).expect("a file");
+        authority.issue(&["localhost"]).write_to(path);
         fs::copy(authority.file(), path.join("ca.pem")).expect("a file");
         let config = config(path, port, tls_port, h2_port);
         let process = Process::try_start(folder, &config, port)?;

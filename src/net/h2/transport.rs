@@ -1,9 +1,9 @@
 //! What carries an HTTP/2 connection's frames: reads go to the stream, writes are gathered and go out in one.
 //!
-//! The crate above hands over many small buffers in one turn. Taking them into memory at once costs a copy of some bytes
-//! and saves a system call, under TLS a record, for each. Nothing here waits with a waker of its own: the connection's task
-//! polls both sides in every turn. While the server does not take what is gathered, nothing is read either: what would be
-//! answered by frames of ours (SETTINGS, PING) cannot fill our memory.
+//! The crate above awaits each of its writes, and writes the head and the payload of a larger DATA frame apart. Taking all
+//! of a turn into memory costs a copy and lets one write carry it, while reading goes on. Nothing here waits with a waker of
+//! its own: the connection's task polls both sides in every turn. While the server does not take what is gathered, nothing
+//! is read either: what would be answered by frames of ours (SETTINGS, PING) cannot fill our memory.
 
 use std::cell::Cell;
 use std::future::poll_fn;

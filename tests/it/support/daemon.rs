@@ -30,19 +30,8 @@ impl Daemon {
         // Some give up root, and must still write here.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("our own folder");
         let mut command = command(folder.path(), port);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut daemon = Self { child: command.spawn().expect("it is installed"), port, folder };
-        for _ in 0..4_000 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(daemon);
-            }
-            if daemon.child.try_wait().expect("our child").is_some() {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        None
+        let mut daemon = Self { child: spawn(&mut command), port, folder };
+        is_up(&mut daemon.child, || TcpStream::connect(("127.0.0.1", port)).is_ok()).then_some(daemon)
     }
 }
 
@@ -51,4 +40,26 @@ impl Drop for Daemon {
         let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// Starts `command`, wherever daemons are installed, without input and output.
+pub(crate) fn spawn(command: &mut Command) -> Child {
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("it is installed; scripts/check installs it")
+}
+
+/// Waits for `is_ready`; false where `child` ends instead, as it does when another has taken its port since that was found
+/// free.
+pub(crate) fn is_up(child: &mut Child, is_ready: impl Fn() -> bool) -> bool {
+    for _ in 0..4_000 {
+        if is_ready() {
+            return true;
+        }
+        if child.try_wait().expect("our child").is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::daemon::{is_up, spawn};
 
 /// A running nginx; stopped when dropped.
 pub(crate) struct Process {
@@ -25,21 +26,11 @@ impl Process {
         fs::write(path.join("nginx.conf"), config).expect("a file");
         let mut command = Command::new("nginx");
         command.arg("-c").arg(path.join("nginx.conf")).arg("-e").arg(path.join("error.log"));
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("nginx is installed; scripts/check installs it");
-        let mut nginx = Self { child, folder };
-        for _ in 0..2_000 {
-            // Its pid file comes once it has all ports: another's nginx may answer on one that it could not have.
-            if nginx.folder.path().join("pid").exists() && TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(nginx);
-            }
-            if nginx.child.try_wait().expect("our child").is_some() {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        None
+        let mut nginx = Self { child: spawn(&mut command), folder };
+        // Its pid file comes once it has all ports: another's nginx may answer on one that it could not have.
+        let pid = nginx.folder.path().join("pid");
+        let is_ready = || pid.exists() && TcpStream::connect(("127.0.0.1", port)).is_ok();
+        is_up(&mut nginx.child, is_ready).then_some(nginx)
     }
 
     /// Lines of the access log once nginx has ended, which writes what it buffered.

@@ -1,6 +1,6 @@
 //! Certificates made for one test, good ones and bad ones, and the server's side of TLS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -20,6 +20,14 @@ pub(crate) struct Authority {
 pub(crate) struct Identity {
     pub(crate) certificate: String,
     pub(crate) key: String,
+}
+
+impl Identity {
+    /// As `server.pem` and `server.key` in `folder`.
+    pub(crate) fn write_to(&self, folder: &Path) {
+        std::fs::write(folder.join("server.pem"), &self.certificate).expect("a file");
+        std::fs::write(folder.join("server.key"), &self.key).expect("a file");
+    }
 }
 
 impl Authority {
