@@ -138,6 +138,7 @@ fn work(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, ready: &Barrier) -
             submitted: Some(submitted),
             first_byte: Some(now),
             done: now,
+            ..Stamps::default()
         };
         let moved = Moved { sent: request.len() as u64, received: subjects::ANSWER.len() as u64 };
         load.done(&ticket, Outcome::Answered(status), &stamps, moved);

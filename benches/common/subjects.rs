@@ -104,7 +104,8 @@ fn stamps(number: u64, us: u64) -> Stamps {
     let intended = Nanos(number * 10_000);
     let sent = Nanos(intended.0 + 300);
     let done = Nanos(sent.0 + us * 1_000);
-    Stamps { intended, ready: intended, sent: Some(sent), submitted: Some(sent), first_byte: Some(done), done }
+    let sent = Some(sent);
+    Stamps { intended, ready: intended, sent, submitted: sent, first_byte: Some(done), done, ..Stamps::default() }
 }
 
 fn recording(visitor: &mut impl Visitor) {

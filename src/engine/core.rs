@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::control::Pulse;
 use super::dialler::Dialler;
+use super::heart::Heart;
 use super::pacer::{self, Idle};
 use super::pool::Pool;
 use super::watch::Watch;
-use super::work::{Sink, Source};
+use super::work::{Sink, Source, Waits};
 use crate::net::stream::Scratch;
 use crate::plan::{Plan, Shard};
 use crate::units::Nanos;
@@ -28,6 +28,8 @@ pub(crate) struct Core<W> {
     pub(crate) body_buffer: RefCell<Vec<u8>>,
     busy: Cell<usize>,
     free_at: Cell<Nanos>,
+    /// Stalls of the core since nothing was due last: what of the backlog is its own doing.
+    owed: Cell<Nanos>,
     alive: Cell<usize>,
 }
 
@@ -45,6 +47,7 @@ impl<W: Source + Sink> Core<W> {
             body_buffer: RefCell::default(),
             busy: Cell::new(0),
             free_at: Cell::new(Nanos::ZERO),
+            owed: Cell::new(Nanos::ZERO),
             alive: Cell::new(0),
         }
     }
@@ -67,6 +70,27 @@ impl<W: Source + Sink> Core<W> {
         self.free_at.get()
     }
 
+    /// Whose fault it is that what is due is not taken up.
+    pub(crate) fn waits(&self) -> Waits {
+        Waits { free_at: self.free_at.get(), owed: self.owed.get() }
+    }
+
+    /// The core stalled for so long, perhaps not at all; `backlog`: requests are due.
+    pub(crate) fn stalled(&self, length: Nanos, backlog: bool) {
+        self.owed.set(if backlog { Nanos(self.owed.get().0 + length.0) } else { Nanos::ZERO });
+    }
+
+    /// How much of the wait for a free slot is the core's own fault: as long as a backlog lasts, the stalls before and
+    /// within it; without them, all would have been taken so much earlier.
+    pub(crate) fn owed(&self) -> Nanos {
+        self.owed.get()
+    }
+
+    /// Whether a task has not come to its end.
+    pub(crate) fn any_alive(&self) -> bool {
+        self.alive.get() > 0
+    }
+
     /// The core's buffer for bodies; whoever takes it puts it back.
     pub(crate) fn body_buffer(&self) -> Vec<u8> {
         let mut buffer = self.body_buffer.take();
@@ -75,7 +99,7 @@ impl<W: Source + Sink> Core<W> {
     }
 
     /// Runs `tasks` with the pacer until all have ended.
-    pub(crate) async fn run_tasks<T>(self: &Rc<Self>, pulse: &Pulse, tasks: impl Iterator<Item = T>)
+    pub(crate) async fn run_tasks<T>(self: &Rc<Self>, heart: &Heart, tasks: impl Iterator<Item = T>)
     where
         W: 'static,
         T: AsyncFnOnce(Rc<Self>) + 'static,
@@ -88,7 +112,7 @@ impl<W: Source + Sink> Core<W> {
                 core.alive.set(core.alive.get() - 1);
             });
         }
-        let paced = pacer::run(&self.work, &self.idle, &self.watches, &self.alive, pulse).await;
+        let paced = pacer::run(self, heart).await;
         paced.expect("a timer of the worker's own can be armed and waited for");
     }
 }

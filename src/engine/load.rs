@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::control::{Control, NEVER};
-use super::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
+use super::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Waits, Work};
 use crate::clock;
 use crate::plan::proxy::Form;
 use crate::plan::request::SMALL_BODY_BYTES;
@@ -115,7 +115,7 @@ impl Load {
     }
 
     /// Waits are lower bounds: a group is recorded with the shortest of its members.
-    fn record_unsent(&self, state: &mut State, elapsed: Nanos, unsent: u64) {
+    fn record_unsent(&self, state: &mut State, elapsed: Nanos, unsent: u64, waits: Waits) {
         let Some(schedule) = &mut state.measured.schedule else { return };
         let group = unsent.div_ceil(UNSENT_GROUPS).max(1);
         let mut left = unsent;
@@ -124,7 +124,9 @@ impl Load {
             schedule.skip(size - 1);
             let intended = schedule.peek();
             schedule.take();
-            state.tally.record_unsent(Nanos(elapsed.0.saturating_sub(intended.0)), size);
+            let (t0, intended) = (self.control.t0().0, intended.min(elapsed));
+            let client = waits.client(Nanos(t0 + intended.0), Nanos(t0 + elapsed.0));
+            state.tally.record_unsent(Nanos(elapsed.0 - intended.0), client, size);
             left -= size;
         }
     }
@@ -218,7 +220,7 @@ impl Stripe {
 impl Source for Load {
     fn next(&self, now: Nanos) -> Next {
         let (t0, end) = (self.control.t0(), self.control.end());
-        let mut state = self.state.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         if now >= end {
             return Next::End;
         }
@@ -237,6 +239,9 @@ impl Source for Load {
             return Next::WaitUntil(at.min(until));
         }
         let k = stripe.take();
+        if !warming {
+            state.tally.flow.enter(at);
+        }
         Next::Ticket(self.ticket(k, at, warming))
     }
 
@@ -376,6 +381,7 @@ impl Sink for Load {
         }
         self.turn_to(state, stamps.done);
         state.tally.record(outcome, stamps);
+        state.tally.flow.leave(stamps.done);
         state.tally.traffic.sent += moved.sent;
         state.tally.traffic.received += moved.received;
         if outcome == Outcome::InFlightAtEnd {
@@ -383,6 +389,7 @@ impl Sink for Load {
         }
         state.last_done = state.last_done.max(Nanos(stamps.done.0 - self.control.t0().0));
         let page = &mut state.page;
+        page.counts.withheld += u64::from(stamps.withheld());
         let response = Nanos(stamps.done.0 - stamps.intended.0);
         match outcome {
             Outcome::Answered(status) => {
@@ -406,7 +413,7 @@ impl Work for Load {
         self.plan.urls.template(self.walk.line(&self.plan.urls, k)).origin
     }
 
-    fn finish(&self, abandoned: bool) -> Finished {
+    fn finish(&self, abandoned: bool, waits: Waits) -> Finished {
         let cpu_now = clock::thread_cpu();
         let (t0, control_end) = (self.control.t0(), self.control.end());
         let mut state = self.state.borrow_mut();
@@ -415,12 +422,13 @@ impl Work for Load {
         let end = if exhausted { control_end.min(Nanos(t0.0.saturating_add(state.last_done.0))) } else { control_end };
         let due = self.intended_before(&mut state.measured, Nanos(end.0.saturating_sub(t0.0)));
         let unsent = due.saturating_sub(state.measured.taken);
-        self.record_unsent(state, Nanos(end.0.saturating_sub(t0.0)), unsent);
+        self.record_unsent(state, Nanos(end.0.saturating_sub(t0.0)), unsent, waits);
         state.tally.counts.intended = state.measured.taken + unsent;
         if abandoned {
+            state.tally.flow.give_up();
             let counts = &state.tally.counts;
             let ended = counts.ok + counts.http_error + counts.failed + counts.unsent + counts.in_flight_at_end;
-            let never = Stamps { intended: end, ready: end, sent: None, submitted: None, first_byte: None, done: end };
+            let never = Stamps { intended: end, ready: end, done: end, ..Stamps::default() };
             for _ in ended..counts.intended {
                 state.tally.record(Outcome::InFlightAtEnd, &never);
             }

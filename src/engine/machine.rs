@@ -189,7 +189,7 @@ fn first_sibling(cpu: usize) -> usize {
 }
 
 /// The process's cgroup (version 2) and its parents, as far as they are to be seen.
-fn cgroups() -> Vec<PathBuf> {
+pub(super) fn cgroups() -> Vec<PathBuf> {
     let groups = read("/proc/self/cgroup").unwrap_or_default();
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"));
     let root = Path::new("/sys/fs/cgroup");
@@ -212,7 +212,8 @@ fn parse_quota(text: &str) -> Option<Quota> {
     Some(Quota { granted: granted.parse().ok()?, period: period.trim().parse().ok().filter(|&period| period > 0)? })
 }
 
-fn read(path: impl AsRef<Path>) -> Option<String> {
+/// A file's text without space around it.
+pub(super) fn read(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 

@@ -8,6 +8,7 @@ mod core;
 mod destination;
 mod dialler;
 mod gateway;
+mod heart;
 pub mod load;
 pub mod machine;
 mod pacer;
@@ -16,6 +17,7 @@ mod pool;
 pub mod preflight;
 mod rest;
 mod slot;
+mod strain;
 mod watch;
 mod watchdog;
 pub mod work;
@@ -29,6 +31,7 @@ use std::time::{Duration, Instant};
 pub use control::Control;
 use control::{NEVER, Pulse};
 use preflight::Cleared;
+use strain::Meter;
 use watchdog::Watchdog;
 use worker::{Assignment, Event};
 
@@ -39,7 +42,7 @@ use crate::plan::network::{Dns, Unfit};
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, Rule, Shard};
 use crate::record::timeline::Timeline;
-use crate::record::{Failure, Interval, Point, RunRecord, ShardRecord, Streaks, Tally, merge};
+use crate::record::{Failure, Interval, Point, RunRecord, ShardRecord, Streaks, Tally, Vitals, merge};
 use crate::units::Nanos;
 
 /// From the last connection's opening to the first request: time for every worker to reach its timer.
@@ -179,6 +182,8 @@ struct Team {
     /// Of the rules that end the run early.
     streaks: Streaks,
     aborted: Option<Rule>,
+    /// Of the machine.
+    strain: Meter,
 }
 
 struct Member {
@@ -203,6 +208,7 @@ impl Team {
     ) -> Result<RunRecord, StartError> {
         let mut team = Self::start(plan, shards, &cleared, control, live)?;
         team.await_connections(plan, control)?;
+        team.strain = Meter::new(&plan.cores);
         let start = Nanos(clock::now().0 + LEAD.0);
         let t0 = Nanos(start.0.saturating_add(plan.warmup.0));
         let end = plan.end.duration.map_or(NEVER, |duration| Nanos(t0.0.saturating_add(duration.0)));
@@ -254,7 +260,8 @@ impl Team {
             members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
         }
         let (timeline, streaks) = (Timeline::new(shards.len()), Streaks::new(&plan.abort_on));
-        Ok(Self { driver: cleared.driver, events, members, timeline, streaks, aborted: None })
+        let strain = Meter::default();
+        Ok(Self { driver: cleared.driver, events, members, timeline, streaks, aborted: None, strain })
     }
 
     /// Waits until every worker has opened what it could, or has ended.
@@ -303,6 +310,7 @@ impl Team {
         let mut next_look = Instant::now() + LOOK;
         while self.members.iter().any(|member| member.ended.is_none()) {
             let wait = next_look.saturating_duration_since(Instant::now());
+            self.strain.look(control);
             match self.events.recv_timeout(wait) {
                 Ok(Event::Interval { shard, interval }) => {
                     self.page(shard, interval);
@@ -385,7 +393,8 @@ impl Team {
 
     fn lose(&mut self, index: usize, why: &str, control: &Control) {
         let (shard, tally, lost) = (self.members[index].shard, Tally::default(), Some(why.to_owned()));
-        let record = ShardRecord { shard, tally, last_done: Nanos::ZERO, cpu: Nanos::ZERO, ring_flags: &[], lost };
+        let (vitals, zero) = (Vitals::default(), Nanos::ZERO);
+        let record = ShardRecord { shard, tally, last_done: zero, cpu: zero, vitals, ring_flags: &[], lost };
         self.end(index, Box::new(record), false, control);
     }
 
@@ -415,6 +424,7 @@ impl Team {
             aborted: self.aborted,
             t0_unix,
             environment,
+            strain: self.strain.finish(),
             driver: self.driver.name(),
             io_uring_refused: cleared.io_uring_refused,
             origins: cleared.destinations.reached(),

@@ -8,7 +8,8 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Poll, Waker};
 
-use super::control::Pulse;
+use super::core::Core;
+use super::heart::Heart;
 use super::watch::Watch;
 use super::work::{Sink, Source};
 use crate::clock;
@@ -69,32 +70,30 @@ impl Idle {
     }
 }
 
-/// Beats until no task is `alive` any more.
+/// Beats until none of the core's tasks is alive any more.
 ///
 /// # Errors
 /// The timer's; none is expected.
-pub(crate) async fn run<W: Source + Sink>(
-    work: &W,
-    idle: &Idle,
-    watches: &[Watch],
-    alive: &Cell<usize>,
-    pulse: &Pulse,
-) -> io::Result<()> {
+pub(crate) async fn run<W: Source + Sink>(core: &Core<W>, heart: &Heart) -> io::Result<()> {
+    let (work, watches) = (&core.work, &core.watches);
     let timer = Timer::new()?;
     let mut swept = 0;
     let mut next_sweep = Nanos::ZERO;
-    while alive.get() > 0 {
+    let mut expected = clock::now();
+    while core.any_alive() {
         let now = clock::now();
-        pulse.beat();
+        let stalled = heart.beat(expected, now);
         work.beat(now);
         let due = work.due(now);
-        idle.release(due.tickets);
+        core.stalled(stalled, due.tickets > 0);
+        core.idle.release(due.tickets);
         if now >= next_sweep {
             swept = sweep(watches, swept, now, work.give_up_at());
             next_sweep = Nanos(now.0 + BEAT.0);
         }
         let soonest = now.0 + QUANTUM.0;
-        timer.wait_until(Nanos(due.next.0.clamp(soonest, now.0 + BEAT.0))).await?;
+        expected = Nanos(due.next.0.clamp(soonest, now.0 + BEAT.0));
+        timer.wait_until(expected).await?;
     }
     Ok(())
 }

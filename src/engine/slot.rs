@@ -137,8 +137,9 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     fn begin(&mut self, ticket: Ticket, now: Nanos) {
         let timeouts = &self.core.plan.timeouts;
         let ready = ticket.intended.max(self.core.free_at());
+        let stalled = Nanos(ready.0 - ticket.intended.0).min(self.core.owed());
         self.ticket = ticket;
-        self.stamps = Stamps { intended: ticket.intended, ready, done: now, ..Stamps::default() };
+        self.stamps = Stamps { intended: ticket.intended, ready, stalled, done: now, ..Stamps::default() };
         self.moved = Moved::default();
         let deadline = timeouts.deadline.map_or(NEVER, |deadline| Nanos(ticket.intended.0 + deadline.0));
         self.limits = Limits { deadline, request: NEVER, read: timeouts.read };

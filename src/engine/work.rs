@@ -165,7 +165,24 @@ pub(crate) trait Work: Source + Sink + 'static {
     fn origin_of(&self, k: u64) -> u32;
 
     /// Counts what was never taken up and hands everything over; `abandoned`: the worker died with requests in flight.
-    fn finish(&self, abandoned: bool) -> Finished;
+    fn finish(&self, abandoned: bool, waits: Waits) -> Finished;
+}
+
+/// Whose fault it is where requests were not taken up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waits {
+    /// When a slot was last found free after all were busy: from then on nothing but the client kept requests back.
+    pub(crate) free_at: Nanos,
+    /// How much of an earlier wait the stalls of the core made.
+    pub(crate) owed: Nanos,
+}
+
+impl Waits {
+    /// How much of the wait of a request that was intended at `intended` and not taken up until `end` is the client's.
+    pub(crate) fn client(self, intended: Nanos, end: Nanos) -> Nanos {
+        let ready = intended.max(self.free_at).min(end);
+        Nanos((end.0 - ready.0) + (ready.0.saturating_sub(intended.0)).min(self.owed.0))
+    }
 }
 
 /// What finished work hands over.

@@ -11,6 +11,7 @@ use super::core::Core;
 use super::destination::Destination;
 use super::dialler::{Dialler, Refused};
 use super::gateway::Gateway;
+use super::heart::Heart;
 use super::load::{Load, TurnPage};
 use super::pool::GiveBack;
 use super::slot::Slot;
@@ -70,7 +71,7 @@ fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Sh
     let Assignment { plan, shard, driver, destinations, resolver, tls, gateway, control, pulse, events, go, pages } =
         assignment;
     let index = shard.place;
-    pulse.enter();
+    let heart = Heart::new(pulse, Arc::clone(&control));
     core_affinity::set_for_current(core_affinity::CoreId { id: shard.cpu });
     // A read, a write, a cancellation and a close can be queued for each connection.
     let entries = (shard.connections.saturating_mul(4)).next_power_of_two().min(ENTRIES_MAX);
@@ -90,28 +91,28 @@ fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Sh
     let dialler = Dialler::new(&plan, &shard, destinations, resolver, tls, gateway);
     let work = new_work(Arc::clone(&plan), shard, control, Box::new(turn_page));
     let core = Rc::new(Core::new(plan, &shard, dialler, work));
-    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&core, &pulse, &events, &go))));
+    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&core, &heart, &events, &go))));
     let lost = result.err().map(|panic| panic_text(&*panic));
-    let Finished { tally, last_done, cpu, exhausted } = core.work.finish(lost.is_some());
-    let ring_flags = runtime.ring_flags();
-    let record = Box::new(ShardRecord { shard, tally, last_done, cpu, ring_flags, lost });
+    let Finished { tally, last_done, cpu, exhausted } = core.work.finish(lost.is_some(), core.waits());
+    let (ring_flags, vitals) = (runtime.ring_flags(), heart.finish());
+    let record = Box::new(ShardRecord { shard, tally, last_done, cpu, vitals, ring_flags, lost });
     let _ = events.send(Event::Ended { shard: index, record, exhausted });
 }
 
-async fn live<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse, events: &mpsc::Sender<Event>, go: &mpsc::Receiver<()>) {
-    let (opened, error) = open_connections(core, pulse).await;
+async fn live<W: Work>(core: &Rc<Core<W>>, heart: &Heart, events: &mpsc::Sender<Event>, go: &mpsc::Receiver<()>) {
+    let (opened, error) = open_connections(core, heart).await;
     let _ = events.send(Event::Opened { opened, error });
     // Nothing is in flight on this runtime: the thread itself may wait.
     if go.recv().is_ok() {
         let slots = 0..core.watches.len();
-        core.run_tasks(pulse, slots.map(|id| async move |core: Rc<Core<W>>| Slot::new(&core, id).run().await)).await;
+        core.run_tasks(heart, slots.map(|id| async move |core: Rc<Core<W>>| Slot::new(&core, id).run().await)).await;
     }
     core.pool.passed_over().into_iter().for_each(|(failure, reason)| core.work.explain(failure, &reason));
     core.pool.close_idle().await;
 }
 
 /// Opens the core's connections, as its first requests will need them; an origin that refuses is not asked again.
-async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, Option<(Failure, String)>) {
+async fn open_connections<W: Work>(core: &Rc<Core<W>>, heart: &Heart) -> (u64, Option<(Failure, String)>) {
     struct Opening {
         next: Cell<u64>,
         opened: Cell<u64>,
@@ -150,7 +151,7 @@ async fn open_connections<W: Work>(core: &Rc<Core<W>>, pulse: &Pulse) -> (u64, O
             }
         }
     });
-    core.run_tasks(pulse, openers).await;
+    core.run_tasks(heart, openers).await;
     let error = opening.error.take();
     (opening.opened.get(), error)
 }
@@ -167,7 +168,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::engine::work::{Body, Dial, Due, Moved, Next, Sink, Source, Ticket};
+    use crate::engine::work::{Body, Dial, Due, Moved, Next, Sink, Source, Ticket, Waits};
     use crate::engine::{Progress, Team, machine, preflight};
     use crate::net::runtime::Decision;
     use crate::plan::{self, DriverChoice, RawPlan};
@@ -255,8 +256,8 @@ mod tests {
             self.load.origin_of(k)
         }
 
-        fn finish(&self, abandoned: bool) -> Finished {
-            self.load.finish(abandoned)
+        fn finish(&self, abandoned: bool, waits: Waits) -> Finished {
+            self.load.finish(abandoned, waits)
         }
     }
 

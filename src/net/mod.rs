@@ -1,6 +1,7 @@
 //! Sockets, names, timers and the drivers under the engine and the embedded target; with them, the only modules that name
 //! monoio. Nobody outside needs to know which driver it is.
 
+pub mod account;
 pub mod connect;
 pub mod h2;
 pub mod outbox;

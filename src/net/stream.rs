@@ -17,6 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use rustls::pki_types::ServerName;
 
+use super::account::{self, Counted};
 use super::connect::Route;
 use super::ready;
 use super::tls::{Client, Encrypted, Nested, farewell};
@@ -28,9 +29,9 @@ const DISCARD_BYTES: usize = 1 << 20;
 /// An open connection.
 #[derive(Debug)]
 pub struct Stream {
+    /// Of the socket under whatever else; open as long as `wire` is, and asked before it ends.
+    socket: Counted,
     wire: Wire,
-    /// Of the socket under whatever else; open as long as `wire` is.
-    fd: RawFd,
 }
 
 /// What the bytes of a request go through.
@@ -64,13 +65,14 @@ impl Stream {
     /// The kernel's refusal: ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, EMFILE, …; what else [`Route`] names.
     pub async fn connect(route: Route<'_>) -> io::Result<Self> {
         let socket = match route.plain() {
-            Some(addr) => TcpStream::connect_addr(addr).await?,
-            None => Box::pin(route.open()).await?,
+            Some(addr) => TcpStream::connect_addr(addr).await,
+            None => Box::pin(route.open()).await,
         };
+        let socket = socket.inspect_err(account::refused)?;
         if route.to.address().is_some() {
             socket.set_nodelay(true)?;
         }
-        Ok(Self { fd: socket.as_raw_fd(), wire: Wire::Plain(socket) })
+        Ok(Self { socket: Counted(socket.as_raw_fd()), wire: Wire::Plain(socket) })
     }
 
     /// Puts TLS over a fresh connection, or over that with a proxy; true where an earlier session was resumed.
@@ -81,19 +83,25 @@ impl Stream {
     /// # Panics
     /// Where it is encrypted twice already: a bug.
     pub async fn encrypt(self, client: &Client, name: ServerName<'static>) -> Result<(Self, bool), String> {
-        let (wire, resumed) = match self.wire {
+        let Self { socket, wire } = self;
+        let encrypted = match wire {
             Wire::Plain(tcp) => {
-                let (tls, resumed) = client.handshake(tcp, name).await?;
-                (Wire::Encrypted(Box::new(tls)), resumed)
+                client.handshake(tcp, name).await.map(|(tls, resumed)| (Wire::Encrypted(Box::new(tls)), resumed))
             }
             Wire::Encrypted(outer) => {
                 // In a box: it is rare, and larger than the handshake of all others.
-                let (tls, resumed) = Box::pin(client.handshake(*outer, name)).await?;
-                (Wire::Nested(Box::new(tls)), resumed)
+                let encrypted = Box::pin(client.handshake(*outer, name)).await;
+                encrypted.map(|(tls, resumed)| (Wire::Nested(Box::new(tls)), resumed))
             }
             Wire::Nested(_) => panic!("a connection is encrypted for a proxy and for an origin"),
         };
-        Ok((Self { wire, fd: self.fd }, resumed))
+        match encrypted {
+            Ok((wire, resumed)) => Ok((Self { socket, wire }, resumed)),
+            Err(reason) => {
+                socket.forget();
+                Err(reason)
+            }
+        }
     }
 
     /// The protocol that TLS with the other end agreed on (ALPN), where it did.
@@ -134,10 +142,13 @@ impl Stream {
     /// Closes in good order, without waiting: under TLS with the farewell that its rules ask for (RFC 8446 section 6.1), if
     /// the socket has room for it.
     pub fn close(self) {
-        if let Wire::Encrypted(tls) = self.wire {
+        let Self { socket, wire } = self;
+        let fd = socket.0;
+        drop(socket);
+        if let Wire::Encrypted(tls) = wire {
             let (tcp, session) = tls.into_parts();
             // Whether it was heard changes nothing.
-            let _ = send(borrow(&tcp, self.fd), &farewell(session), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+            let _ = send(borrow(&tcp, fd), &farewell(session), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
     }
 
@@ -197,7 +208,7 @@ impl Stream {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        borrow(self, self.fd)
+        borrow(self, self.socket.0)
     }
 }
 

@@ -424,7 +424,8 @@ fn shares(net: IpAddr, ip: IpAddr, bits: u8) -> bool {
 /// # Panics
 /// When one of these does not hold: a bug.
 pub fn fuzz_proxy(bytes: &[u8]) {
-    const SECRET: &str = "hush-4711";
+    // In capitals, as no host is shown.
+    const SECRET: &str = "HUSH-4711";
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Proxy::parse(text) {
         Err(problem) => assert!(!problem.contains(char::is_control), "{problem:?} about {text:?}"),

@@ -34,13 +34,14 @@ mod tests {
             submitted: Some(Nanos(sent.0 + 500)),
             first_byte: Some(Nanos(done.0 - 10)),
             done,
+            ..Stamps::default()
         };
         tally.counts.intended += 1;
         let outcome = match number % 10 {
             0 => Outcome::Failed(Failure::ALL[(number / 10) as usize % Failure::ALL.len()]),
             1 => Outcome::InFlightAtEnd,
             2 => {
-                tally.record_unsent(Nanos(number), 1);
+                tally.record_unsent(Nanos(number), Nanos::ZERO, 1);
                 return;
             }
             3 => Outcome::Answered(503),
@@ -50,7 +51,9 @@ mod tests {
             }
             _ => Outcome::Answered(200),
         };
+        tally.flow.enter(intended);
         tally.record(outcome, &stamps);
+        tally.flow.leave(done);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What was measured: plain data, added up and never derived. Pure: instants are arguments.
 
+pub mod blame;
 pub mod environment;
 pub mod finding;
+pub mod flow;
 pub mod histogram;
 pub mod latency;
 pub mod merge;
@@ -9,9 +11,12 @@ pub mod outcome;
 pub mod streaks;
 pub mod tally;
 pub mod timeline;
+pub mod vitals;
 
+pub use blame::{Blame, Shares};
 pub use environment::Environment;
 pub use finding::{Finding, FindingKind};
+pub use flow::Flow;
 pub use histogram::Histogram;
 pub use latency::{Latency, PerLatency};
 pub use merge::merge;
@@ -19,6 +24,7 @@ pub use outcome::{Failure, Outcome, Stamps};
 pub use streaks::Streaks;
 pub use tally::Tally;
 pub use timeline::{Interval, Point};
+pub use vitals::{Strain, Vitals};
 
 use crate::plan::{Rule, Shard};
 use crate::units::Nanos;
@@ -34,6 +40,8 @@ pub struct ShardRecord {
     pub last_done: Nanos,
     /// CPU time of its thread from T0 to its end.
     pub cpu: Nanos,
+    /// How it fared while it measured.
+    pub vitals: Vitals,
     /// Ring set-up flags in use; empty without a ring.
     pub ring_flags: &'static [&'static str],
     /// Why its worker died before the end; its counts are what it had recorded until then.
@@ -81,6 +89,8 @@ pub struct RunRecord {
     pub t0_unix: Nanos,
     /// Where it was measured.
     pub environment: Environment,
+    /// How that machine fared meanwhile.
+    pub strain: Strain,
     /// `io_uring` or `epoll`, the same for all shards.
     pub driver: &'static str,
     /// Why io_uring was refused, where epoll stood in for it.

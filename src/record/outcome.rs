@@ -1,5 +1,7 @@
 //! What can become of one request, and the instants of its life (contract section 1).
 
+use super::blame::Shares;
+use super::vitals::STALL;
 use crate::units::Nanos;
 
 /// Why a request failed: the closed list of the contract, in its order.
@@ -98,6 +100,8 @@ pub struct Stamps {
     pub intended: Nanos,
     /// When a slot and its connection were free for it: `intended`, or later.
     pub ready: Nanos,
+    /// How much of the time until `ready` was the backlog of the client's own stalls; at most all of it.
+    pub stalled: Nanos,
     /// Its first byte was handed to the ring; `None` when that never happened.
     pub sent: Option<Nanos>,
     /// The completion of the send was seen.
@@ -106,4 +110,25 @@ pub struct Stamps {
     pub first_byte: Option<Nanos>,
     /// The last byte was seen, or the request was given up.
     pub done: Nanos,
+}
+
+impl Stamps {
+    /// What client and pool had of the time from `intended` to `done`. A request that was never sent waited for its
+    /// connection.
+    #[inline]
+    pub fn shares(&self) -> Shares {
+        let (ready, late) = match self.sent {
+            Some(sent) => (self.ready, sent.0 - self.ready.0),
+            None => (self.done, 0),
+        };
+        let waited = ready.0 - self.intended.0;
+        Shares { client: Nanos(late + self.stalled.0), pool: Nanos(waited - self.stalled.0) }
+    }
+
+    /// Whether the client kept it back: it was ready, or would have been without a stall of ours, and was sent more than
+    /// [`STALL`] later.
+    #[inline]
+    pub fn withheld(&self) -> bool {
+        self.sent.is_some_and(|sent| sent.0 - self.ready.0 + self.stalled.0 > STALL.0)
+    }
 }

@@ -1,9 +1,15 @@
 //! What is counted of requests, by shard and, added up, in total. Allocated before the start; recording allocates nothing.
 
+use super::blame::{Blame, Shares};
+use super::flow::Flow;
 use super::histogram::Histogram;
 use super::latency::{Latency, PerLatency};
 use super::outcome::{Failure, Outcome, Stamps};
+use super::vitals::STALL;
 use crate::units::Nanos;
+
+/// The two sides of Little's law may differ by such a share; being sums of whole nanoseconds, they do not differ at all.
+pub const LITTLE_MAX: f64 = 1e-6;
 
 /// Requests by class; `intended = ok + http_error + failed + unsent + in_flight_at_end` once a run has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +28,8 @@ pub struct Counts {
     pub unsent: u64,
     /// Taken up and without an end when the drain ended.
     pub in_flight_at_end: u64,
+    /// Kept back by the client itself for more than a millisecond; subset of `intended`.
+    pub withheld: u64,
     /// Requests sent a second time because the pooled connection was dead; no tickets of their own.
     pub redials: u64,
     /// Connections opened, those before T0 included.
@@ -80,6 +88,10 @@ pub struct Tally {
     pub latencies: PerLatency<Histogram>,
     /// Which of `latencies[Latency::Response]` are lower bounds.
     pub censored: Censored,
+    /// What client and pool had of `latencies[Latency::Response]`.
+    pub blame: Blame,
+    /// What entered and left.
+    pub flow: Flow,
 }
 
 impl Default for Tally {
@@ -93,6 +105,8 @@ impl Default for Tally {
             warmup: Warmup::default(),
             latencies: PerLatency::default(),
             censored: Censored::default(),
+            blame: Blame::default(),
+            flow: Flow::default(),
         }
     }
 }
@@ -102,26 +116,29 @@ impl Tally {
     pub fn record(&mut self, outcome: Outcome, stamps: &Stamps) {
         self.record_lags(stamps);
         let response = Nanos(stamps.done.0 - stamps.intended.0);
+        self.flow.spend(response);
         match outcome {
             Outcome::Answered(status) => self.record_answer(status, response, stamps),
             Outcome::Failed(failure) => {
                 self.counts.failed += 1;
                 self.failures[failure as usize] += 1;
                 if failure.waited() {
-                    self.record_censored(response, 1);
+                    self.record_censored(response, stamps.shares(), 1);
                 }
             }
             Outcome::InFlightAtEnd => {
                 self.counts.in_flight_at_end += 1;
-                self.record_censored(response, 1);
+                self.record_censored(response, stamps.shares(), 1);
             }
         }
     }
 
-    /// Counts `n` requests that fell due and were never taken up, each having waited at least `waited` at the end.
-    pub fn record_unsent(&mut self, waited: Nanos, n: u64) {
+    /// Counts `n` requests that fell due and were never taken up, each having waited at least `waited` at the end; `client`:
+    /// how much of it the client kept them back.
+    pub fn record_unsent(&mut self, waited: Nanos, client: Nanos, n: u64) {
         self.counts.unsent += n;
-        self.record_censored(waited, n);
+        self.counts.withheld += if client > STALL { n } else { 0 };
+        self.record_censored(waited, Shares { client, pool: Nanos(waited.0 - client.0) }, n);
     }
 
     /// Adds another tally: counts sum, histograms add bucket for bucket.
@@ -144,6 +161,8 @@ impl Tally {
         for (latency, part) in other.latencies.iter() {
             self.latencies[latency].add(part);
         }
+        self.blame.add(&other.blame);
+        self.flow.add(other.flow);
         self.censored.count += other.censored.count;
         self.censored.least = [self.censored.least, other.censored.least].into_iter().flatten().min();
     }
@@ -174,6 +193,9 @@ impl Tally {
         if let Some((name, left, right)) = equalities.into_iter().find(|(_, left, right)| left != right) {
             return Err(format!("{name} does not hold: {left} against {right}"));
         }
+        if let Some(difference) = self.flow.difference().filter(|&difference| difference > LITTLE_MAX) {
+            return Err(format!("Little's law does not hold: the sides differ by {difference:e}"));
+        }
         if counts.intended < counts.sent || counts.sent < answered {
             return Err(format!("intended ≥ sent ≥ answered does not hold: {counts:?}"));
         }
@@ -183,6 +205,7 @@ impl Tally {
     fn record_lags(&mut self, stamps: &Stamps) {
         let Some(sent) = stamps.sent else { return };
         self.counts.sent += 1;
+        self.counts.withheld += u64::from(stamps.withheld());
         self.latencies[Latency::PoolLag].record(Nanos(stamps.ready.0 - stamps.intended.0));
         self.latencies[Latency::ClientLag].record(Nanos(sent.0 - stamps.ready.0));
         if let Some(submitted) = stamps.submitted {
@@ -194,6 +217,7 @@ impl Tally {
         let sent = stamps.sent.expect("an answer follows a request");
         self.status[usize::from(status)] += 1;
         self.latencies[Latency::Response].record(response);
+        self.blame.record(response, stamps.shares(), 1);
         self.latencies[Latency::Service].record(Nanos(stamps.done.0 - sent.0));
         self.latencies[Latency::FirstByte].record(Nanos(stamps.first_byte.unwrap_or(stamps.done).0 - sent.0));
         if status < 400 {
@@ -204,8 +228,9 @@ impl Tally {
         }
     }
 
-    fn record_censored(&mut self, waited: Nanos, n: u64) {
+    fn record_censored(&mut self, waited: Nanos, shares: Shares, n: u64) {
         self.latencies[Latency::Response].record_n(waited, n);
+        self.blame.record(waited, shares, n);
         self.censored.count += n;
         self.censored.least = Some(self.censored.least.map_or(waited, |least| least.min(waited)));
     }
@@ -220,6 +245,7 @@ impl Counts {
         self.failed += other.failed;
         self.unsent += other.unsent;
         self.in_flight_at_end += other.in_flight_at_end;
+        self.withheld += other.withheld;
         self.redials += other.redials;
         self.connections_opened += other.connections_opened;
         self.connections_opened_before_t0 += other.connections_opened_before_t0;

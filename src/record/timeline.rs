@@ -27,6 +27,8 @@ pub struct IntervalCounts {
     pub ok: u64,
     /// Failed, any kind.
     pub failed: u64,
+    /// Kept back by the client for more than a millisecond; by the instant of their end.
+    pub withheld: u64,
 }
 
 /// One shard's second.
@@ -141,6 +143,7 @@ impl IntervalCounts {
         self.completed += other.completed;
         self.ok += other.ok;
         self.failed += other.failed;
+        self.withheld += other.withheld;
     }
 }
 

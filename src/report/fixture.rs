@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use crate::plan::shard::{Cpu, Machine};
 use crate::plan::{Plan, RawPlan, shards, validate};
 use crate::record::timeline::{IntervalId, Timeline};
+use crate::record::vitals::Segments;
 use crate::record::{
-    Environment, Failure, Interval, Latency, Outcome, Reached, RunRecord, ShardRecord, Stamps, Tally, merge,
+    Environment, Failure, Interval, Latency, Outcome, Reached, RunRecord, ShardRecord, Stamps, Strain, Tally, Vitals,
+    merge,
 };
 use crate::units::{NANOS_PER_S, Nanos};
 
@@ -40,6 +42,18 @@ pub(super) fn raw() -> RawPlan {
     }
 }
 
+/// A core that had nothing to complain of.
+fn vitals() -> Vitals {
+    Vitals {
+        watched: Nanos::from_secs(2),
+        cpu: Nanos::from_millis(400),
+        run_delay: Some(Nanos::ZERO),
+        major_faults: Some(0),
+        segments: Some(Segments { sent: 10_000, retransmitted: 0 }),
+        ..Vitals::default()
+    }
+}
+
 impl Run {
     /// A run of `raw` that counted nothing yet.
     pub(super) fn new(raw: &RawPlan) -> Self {
@@ -50,6 +64,7 @@ impl Run {
             tally: Tally::default(),
             last_done: Nanos::ZERO,
             cpu: Nanos::from_millis(400),
+            vitals: vitals(),
             ring_flags: FLAGS,
             lost: None,
         });
@@ -81,11 +96,14 @@ impl Run {
             submitted: Some(Nanos(sent + 5 * US)),
             first_byte: Some(Nanos(done - service_ns / 10)),
             done: Nanos(done),
+            ..Stamps::default()
         };
         let tally = &mut self.shards[shard].tally;
         tally.counts.intended += 1;
         tally.traffic.sent += 90;
+        tally.flow.enter(stamps.intended);
         tally.record(outcome, &stamps);
+        tally.flow.leave(stamps.done);
         self.second(shard, intended).counts.intended += 1;
         self.second(shard, sent).counts.sent += 1;
         let end = self.second(shard, done);
@@ -109,10 +127,12 @@ impl Run {
     /// A request whose connection could not be had.
     pub(super) fn refused(&mut self, shard: usize, intended: u64, failure: Failure) {
         let at = Nanos(intended);
-        let stamps = Stamps { intended: at, ready: at, sent: None, submitted: None, first_byte: None, done: at };
+        let stamps = Stamps { intended: at, ready: at, done: at, ..Stamps::default() };
         let tally = &mut self.shards[shard].tally;
         tally.counts.intended += 1;
+        tally.flow.enter(at);
         tally.record(Outcome::Failed(failure), &stamps);
+        tally.flow.leave(at);
         let second = self.second(shard, intended);
         second.counts.intended += 1;
         second.counts.failed += 1;
@@ -122,7 +142,7 @@ impl Run {
     pub(super) fn unsent(&mut self, shard: usize, intended: u64) {
         let tally = &mut self.shards[shard].tally;
         tally.counts.intended += 1;
-        tally.record_unsent(Nanos(self.window.0 - intended), 1);
+        tally.record_unsent(Nanos(self.window.0 - intended), Nanos::ZERO, 1);
         self.second(shard, intended).counts.intended += 1;
     }
 
@@ -167,6 +187,7 @@ impl Run {
                 port_range: Some((32_768, 60_999)),
                 ..Environment::default()
             },
+            strain: Strain { steal: Some(0.0), backlog_drops: Some(0), ..Strain::default() },
             driver: "io_uring",
             io_uring_refused: None,
             origins: vec![
