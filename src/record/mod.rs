@@ -6,6 +6,7 @@ pub mod histogram;
 pub mod latency;
 pub mod merge;
 pub mod outcome;
+pub mod sparse;
 pub mod streaks;
 pub mod tally;
 pub mod timeline;
@@ -16,9 +17,10 @@ pub use histogram::Histogram;
 pub use latency::{Latency, PerLatency};
 pub use merge::merge;
 pub use outcome::{Failure, Outcome, Stamps};
+pub use sparse::SparseHistogram;
 pub use streaks::Streaks;
 pub use tally::Tally;
-pub use timeline::{Interval, Point};
+pub use timeline::{Interval, Point, Window};
 
 use crate::plan::{Rule, Shard};
 use crate::units::Nanos;
@@ -69,6 +71,8 @@ pub struct RunRecord {
     pub shards: Vec<ShardRecord>,
     /// Second by second.
     pub timeline: Vec<Point>,
+    /// Half second by half second; sums to the same.
+    pub windows: Vec<Window>,
     /// T0 to the end of sending; to the last completion where a number of requests ended it. Above 0.
     pub window: Nanos,
     /// Equalities that must hold and do not, in words: bugs of this program.
