@@ -6,7 +6,7 @@ use std::hint::black_box;
 use ringload::plan::request::Common;
 use ringload::plan::urlset::Builder;
 use ringload::plan::{Arrivals, Order, Schedule, UrlSet, Walk};
-use ringload::record::timeline::{IntervalId, Timeline};
+use ringload::record::timeline::Timeline;
 use ringload::record::{Interval, Latency, Outcome, Stamps, Tally};
 use ringload::units::{Nanos, Rate};
 use ringload::wire::decode::{Decoder, Event};
@@ -124,11 +124,11 @@ fn recording(visitor: &mut impl Visitor) {
     });
     let (mut timeline, mut interval) = (Timeline::new(2), Interval::default());
     (0..10_000).for_each(|number| interval.response.record(Nanos(100_000 + number * 7919 % 900_000)));
-    visitor.subject("record/second_of_two_shards", 1, || {
+    visitor.subject("record/page_of_two_shards", 1, || {
         for shard in 0..2 {
             timeline.add(shard, black_box(&interval));
         }
-        interval.id = IntervalId { second: interval.id.second + 1, ..interval.id };
+        interval.id = interval.id.next();
     });
 }
 

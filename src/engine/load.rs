@@ -14,9 +14,9 @@ use crate::clock;
 use crate::plan::proxy::Form;
 use crate::plan::request::SMALL_BODY_BYTES;
 use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
-use crate::record::timeline::IntervalId;
+use crate::record::timeline::PageId;
 use crate::record::{Failure, Interval, Latency, Outcome, Stamps, Tally};
-use crate::units::{NANOS_PER_S, Nanos};
+use crate::units::Nanos;
 use crate::wire::content::{ContentDecoder, ContentError};
 use crate::wire::decode::{BodyLength, Head};
 use crate::wire::encode;
@@ -27,7 +27,7 @@ const UNSENT_GROUPS: u64 = 1 << 20;
 /// So much of a reason is kept: a server may have had a say in it, such as by the names of its certificate.
 const REASON_CHARS_MAX: usize = 300;
 
-/// Takes finished seconds, gives back an empty one.
+/// Takes finished pages, gives back an empty one.
 pub type TurnPage = Box<dyn Fn(Box<Interval>) -> Box<Interval>>;
 
 /// One shard's load.
@@ -65,7 +65,7 @@ struct Stripe {
 }
 
 impl Load {
-    /// The load of `shard` on the timeline of `control`, its seconds handed over by `turn_page`.
+    /// The load of `shard` on the timeline of `control`, its pages handed over by `turn_page`.
     pub fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
         // Another seed, so that a warm-up does not rehearse the very arrivals and draws that are measured.
         let warmup_seed = plan.seed ^ 0x5741_524d;
@@ -141,11 +141,8 @@ impl Load {
         loop {
             let end = self.control.end();
             let id = state.page.id;
-            let boundary = if id.drain {
-                Nanos(end.0.saturating_add((id.second + 1) * NANOS_PER_S))
-            } else {
-                Nanos(t0.0 + (id.second + 1) * NANOS_PER_S).min(end)
-            };
+            let boundary =
+                if id.drain { Nanos(end.0.saturating_add(id.until().0)) } else { Nanos(t0.0 + id.until().0).min(end) };
             if now < boundary {
                 return;
             }
@@ -162,8 +159,7 @@ impl Load {
             state.intended_on_pages = intended;
         }
         let id = state.page.id;
-        let next =
-            if into_drain { IntervalId { drain: true, second: 0 } } else { IntervalId { second: id.second + 1, ..id } };
+        let next = if into_drain { PageId { drain: true, number: 0 } } else { id.next() };
         let full = std::mem::take(&mut state.page);
         state.page = (self.turn_page)(full);
         state.page.reset(next);

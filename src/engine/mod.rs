@@ -1,6 +1,6 @@
 //! The engine: one pinned worker a core, started together, heard out, and joined into one record.
 //!
-//! The main thread only listens while a run lasts: it merges the seconds that the workers deliver and keeps watch over
+//! The main thread only listens while a run lasts: it merges the pages that the workers deliver and keeps watch over
 //! them. Nothing is shared per request.
 
 pub mod control;
@@ -237,7 +237,7 @@ impl Team {
         for &shard in shards {
             let (go, go_receiver) = mpsc::channel();
             let (pages, pages_receiver) = mpsc::channel();
-            // With the page in use, one in reserve and one at the main thread: none is made at a second's turn.
+            // With the page in use, one in reserve and one at the main thread: none is made when one is turned.
             (0..2).for_each(|_| drop(pages.send(Box::default())));
             let pulse = Arc::<Pulse>::default();
             let assignment = Assignment {
@@ -414,11 +414,13 @@ impl Team {
             Nanos(control.end().0.saturating_sub(control.t0().0))
         };
         let (total, bugs) = merge(&shards);
+        let (timeline, windows) = self.timeline.finish();
         RunRecord {
             total,
             bugs,
             shards,
-            timeline: self.timeline.finish(),
+            timeline,
+            windows,
             window: window.max(Nanos(1)),
             interrupted: control.interrupted(),
             aborted: self.aborted,

@@ -32,7 +32,7 @@ const ENTRIES_MAX: u32 = 32_768;
 pub(crate) enum Event {
     /// Connections are open; the worker waits for the go.
     Opened { opened: u64, error: Option<(Failure, String)> },
-    /// A second is over.
+    /// A page is full: half a second is over.
     Interval { shard: usize, interval: Box<Interval> },
     /// The worker has ended.
     Ended { shard: usize, record: Box<ShardRecord>, exhausted: bool },

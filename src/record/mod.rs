@@ -8,6 +8,7 @@ pub mod histogram;
 pub mod latency;
 pub mod merge;
 pub mod outcome;
+pub mod sparse;
 pub mod streaks;
 pub mod tally;
 pub mod timeline;
@@ -21,9 +22,10 @@ pub use histogram::Histogram;
 pub use latency::{Latency, PerLatency};
 pub use merge::merge;
 pub use outcome::{Failure, Outcome, Stamps};
+pub use sparse::SparseHistogram;
 pub use streaks::Streaks;
 pub use tally::Tally;
-pub use timeline::{Interval, Point};
+pub use timeline::{Interval, Point, Window};
 pub use vitals::{Strain, Vitals};
 
 use crate::plan::{Rule, Shard};
@@ -77,6 +79,8 @@ pub struct RunRecord {
     pub shards: Vec<ShardRecord>,
     /// Second by second.
     pub timeline: Vec<Point>,
+    /// Half second by half second; sums to the same.
+    pub windows: Vec<Window>,
     /// T0 to the end of sending; to the last completion where a number of requests ended it. Above 0.
     pub window: Nanos,
     /// Equalities that must hold and do not, in words: bugs of this program.

@@ -1,11 +1,42 @@
-//! Per-second series: what each shard counts in a second, merged over shards and reduced as the run goes on.
+//! The run's series: what each shard counts in half a second, merged over shards and reduced as the run goes on, to
+//! windows of that length and to points of a second.
 
 use std::collections::BTreeMap;
 
 use super::histogram::Histogram;
-use crate::units::Nanos;
+use super::sparse::SparseHistogram;
+use crate::units::{NANOS_PER_S, Nanos};
 
-/// Which second: those of the window in order, then those of the drain.
+/// The length of a page and of what is retained of it: two make a second.
+pub const WINDOW: Nanos = Nanos(NANOS_PER_S / 2);
+
+/// Which page: those of [T0, end) in order, then those of the drain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PageId {
+    /// False in [T0, end), true after it.
+    pub drain: bool,
+    /// How many times [`WINDOW`] lie between it and T0, or the end in the drain.
+    pub number: u64,
+}
+
+impl PageId {
+    /// The second that it is a half of.
+    pub fn second(self) -> IntervalId {
+        IntervalId { drain: self.drain, second: self.number / 2 }
+    }
+
+    /// The first page after it in the same part of the run.
+    pub fn next(self) -> Self {
+        Self { number: self.number + 1, ..self }
+    }
+
+    /// From T0, or from the end in the drain, to its own end.
+    pub fn until(self) -> Nanos {
+        Nanos((self.number + 1).saturating_mul(WINDOW.0))
+    }
+}
+
+/// Which second: those of [T0, end) in order, then those of the drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IntervalId {
     /// False in [T0, end), true after it.
@@ -14,7 +45,13 @@ pub struct IntervalId {
     pub second: u64,
 }
 
-/// Counts of one second, each event by its own instant.
+impl IntervalId {
+    fn last_page(self) -> PageId {
+        PageId { drain: self.drain, number: self.second * 2 + 1 }
+    }
+}
+
+/// Counts of a span of time, each event by its own instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IntervalCounts {
     /// Fell due.
@@ -31,11 +68,11 @@ pub struct IntervalCounts {
     pub withheld: u64,
 }
 
-/// One shard's second.
+/// One shard's page: half a second.
 #[derive(Clone, Debug, Default)]
 pub struct Interval {
     /// Which one.
-    pub id: IntervalId,
+    pub id: PageId,
     /// What happened in it.
     pub counts: IntervalCounts,
     /// Response times of what was answered or given up in it.
@@ -44,11 +81,28 @@ pub struct Interval {
 
 impl Interval {
     /// Empties it for reuse.
-    pub fn reset(&mut self, id: IntervalId) {
+    pub fn reset(&mut self, id: PageId) {
         self.id = id;
         self.counts = IntervalCounts::default();
         self.response.reset();
     }
+
+    fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.response.add(&other.response);
+    }
+}
+
+/// What is retained of half a second of the whole run: with its counts some 2 KB, so about 15 MB an hour, and at most 40
+/// where answers take anything between 100 us and 100 ms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Which one.
+    pub id: PageId,
+    /// Sums over shards.
+    pub counts: IntervalCounts,
+    /// Response times of what was answered or given up in it.
+    pub response: SparseHistogram,
 }
 
 /// One second of the whole run.
@@ -66,29 +120,38 @@ pub struct Point {
     pub max: Option<Nanos>,
 }
 
-/// Merges the shards' seconds; holds histograms only of seconds that some shard has not delivered yet.
+/// Merges the shards' pages; holds whole histograms only of what some shard has not delivered yet.
 #[derive(Debug)]
 pub struct Timeline {
-    pending: BTreeMap<IntervalId, Interval>,
-    /// Per shard the last second it delivered; `None` before its first.
-    delivered: Vec<Option<IntervalId>>,
+    pending: BTreeMap<PageId, Interval>,
+    /// Per shard the last page it delivered; `None` before its first.
+    delivered: Vec<Option<PageId>>,
     ended: Vec<bool>,
+    /// The pages so far of the second after the last point.
+    second: Option<Interval>,
+    windows: Vec<Window>,
     points: Vec<Point>,
 }
 
 impl Timeline {
     /// A series fed by `shards` shards.
     pub fn new(shards: usize) -> Self {
-        Self { pending: BTreeMap::new(), delivered: vec![None; shards], ended: vec![false; shards], points: Vec::new() }
+        Self {
+            pending: BTreeMap::new(),
+            delivered: vec![None; shards],
+            ended: vec![false; shards],
+            second: None,
+            windows: Vec::new(),
+            points: Vec::new(),
+        }
     }
 
-    /// Takes in one shard's second; returns how many points became complete by it.
+    /// Takes in one shard's page; returns how many points became complete by it.
     pub fn add(&mut self, shard: usize, interval: &Interval) -> usize {
         assert!(!self.ended[shard] && self.delivered[shard].is_none_or(|last| last < interval.id));
         let merged = self.pending.entry(interval.id).or_default();
         merged.id = interval.id;
-        merged.counts.add(&interval.counts);
-        merged.response.add(&interval.response);
+        merged.add(interval);
         self.delivered[shard] = Some(interval.id);
         self.reduce()
     }
@@ -104,39 +167,63 @@ impl Timeline {
         &self.points
     }
 
-    /// All seconds, whether or not every shard delivered them.
-    pub fn finish(mut self) -> Vec<Point> {
+    /// All seconds and all windows, whether or not every shard delivered them.
+    pub fn finish(mut self) -> (Vec<Point>, Vec<Window>) {
         self.ended.fill(true);
         self.reduce();
-        self.points
+        (self.points, self.windows)
+    }
+
+    /// Whether no shard has anything to add to `page`.
+    fn is_complete(&self, page: PageId) -> bool {
+        let shards = self.delivered.iter().zip(&self.ended);
+        shards.into_iter().all(|(last, &ended)| ended || last.is_some_and(|last| last >= page))
     }
 
     fn reduce(&mut self) -> usize {
         let before = self.points.len();
-        while let Some(first) = self.pending.first_entry() {
-            let complete =
-                |(last, &ended): (&Option<IntervalId>, &bool)| ended || last.is_some_and(|l| l >= *first.key());
-            if !self.delivered.iter().zip(&self.ended).all(complete) {
-                break;
-            }
-            let interval = first.remove();
-            let max = interval.response.max();
-            // A second is short: a quantile that is not to be had reliably is still the best there is, at most the maximum.
-            let quantile = |q| interval.response.quantile(q).or(max);
-            self.points.push(Point {
-                id: interval.id,
-                counts: interval.counts,
-                p50: quantile(0.5),
-                p99: quantile(0.99),
-                max,
-            });
+        while let Some((&id, _)) = self.pending.first_key_value()
+            && self.is_complete(id)
+        {
+            let page = self.pending.remove(&id).expect("it was there just now");
+            let response = SparseHistogram::new(&page.response);
+            self.windows.push(Window { id, counts: page.counts, response });
+            self.join(page);
+        }
+        // The last second of [T0, end) and of the drain may have one page only.
+        if self.second.as_ref().is_some_and(|second| self.is_complete(second.id.second().last_page())) {
+            self.close_second();
         }
         self.points.len() - before
+    }
+
+    fn join(&mut self, page: Interval) {
+        match &mut self.second {
+            Some(second) if second.id.second() == page.id.second() => second.add(&page),
+            _ => {
+                self.close_second();
+                self.second = Some(page);
+            }
+        }
+    }
+
+    fn close_second(&mut self) {
+        let Some(second) = self.second.take() else { return };
+        let max = second.response.max();
+        // A second is short: a quantile that is not to be had reliably is still the best there is, at most the maximum.
+        let quantile = |q| second.response.quantile(q).or(max);
+        self.points.push(Point {
+            id: second.id.second(),
+            counts: second.counts,
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            max,
+        });
     }
 }
 
 impl IntervalCounts {
-    /// Adds another second's counts.
+    /// Adds another span's counts.
     pub fn add(&mut self, other: &Self) {
         self.intended += other.intended;
         self.sent += other.sent;
@@ -151,24 +238,56 @@ impl IntervalCounts {
 mod tests {
     use super::*;
 
-    fn interval(second: u64, completed: u64, ms: u64) -> Interval {
-        let mut interval = Interval { id: IntervalId { drain: false, second }, ..Interval::default() };
-        interval.counts.completed = completed;
-        interval.response.record_n(Nanos::from_millis(ms), completed);
-        interval
+    fn page(number: u64, completed: u64, ms: u64) -> Interval {
+        let mut page = Interval { id: PageId { drain: false, number }, ..Interval::default() };
+        page.counts.completed = completed;
+        page.response.record_n(Nanos::from_millis(ms), completed);
+        page
+    }
+
+    fn completed(points: &[Point]) -> Vec<u64> {
+        points.iter().map(|point| point.counts.completed).collect()
     }
 
     #[test]
-    fn a_second_is_reduced_once_every_shard_delivered_it() {
+    fn a_second_is_reduced_once_every_shard_delivered_both_its_pages() {
         let mut timeline = Timeline::new(2);
-        assert_eq!(timeline.add(0, &interval(0, 10, 1)), 0);
-        assert_eq!(timeline.add(0, &interval(1, 10, 1)), 0);
-        assert_eq!(timeline.add(1, &interval(0, 5, 3)), 1);
-        assert_eq!(timeline.points()[0].counts.completed, 15);
-        assert_eq!(timeline.end(1), 1, "a shard that ended is not waited for");
-        assert_eq!(timeline.add(0, &interval(2, 1, 7)), 1);
-        let points = timeline.finish();
-        assert_eq!(points.iter().map(|point| point.counts.completed).collect::<Vec<_>>(), [15, 10, 1]);
+        for number in 0..3 {
+            assert_eq!(timeline.add(0, &page(number, 10, 1)), 0);
+        }
+        assert_eq!(timeline.add(1, &page(0, 5, 3)), 0, "half of it is missing");
+        assert_eq!(timeline.add(1, &page(1, 6, 3)), 1);
+        assert_eq!(completed(timeline.points()), [31]);
+        assert_eq!(timeline.end(1), 0, "the other one is in the middle of the second");
+        assert_eq!(timeline.add(0, &page(3, 10, 1)), 1, "a shard that ended is not waited for");
+        assert_eq!(timeline.add(0, &page(4, 1, 7)), 0);
+        let (points, windows) = timeline.finish();
+        assert_eq!(completed(&points), [31, 20, 1]);
         assert_eq!(points[2].p99, points[2].max, "one value: its quantiles are the maximum");
+        let retained =
+            windows.iter().map(|window| (window.id.number, window.counts.completed, window.response.count()));
+        assert_eq!(retained.collect::<Vec<_>>(), [(0, 15, 15), (1, 16, 16), (2, 10, 10), (3, 10, 10), (4, 1, 1)]);
+    }
+
+    #[test]
+    fn the_drain_begins_a_second_of_its_own() {
+        let mut timeline = Timeline::new(1);
+        timeline.add(0, &page(0, 4, 1));
+        let drain = |number| Interval { id: PageId { drain: true, number }, ..page(0, 2, 9) };
+        assert_eq!(timeline.add(0, &drain(0)), 1, "the last second of the window had half a second");
+        assert_eq!(timeline.add(0, &drain(1)), 1);
+        let (points, windows) = timeline.finish();
+        assert_eq!(completed(&points), [4, 4]);
+        assert_eq!((points[0].id.drain, points[1].id.drain, windows.len()), (false, true, 3));
+    }
+
+    #[test]
+    fn pages_that_nothing_was_counted_on_are_seconds_too() {
+        let mut timeline = Timeline::new(1);
+        for number in 0..4 {
+            timeline.add(0, &page(number, 0, 1));
+        }
+        let (points, windows) = timeline.finish();
+        assert_eq!((completed(&points), points[1].p50, windows.len()), (vec![0, 0], None, 4));
     }
 }

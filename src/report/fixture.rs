@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::shard::{Cpu, Machine};
 use crate::plan::{Plan, RawPlan, shards, validate};
-use crate::record::timeline::{IntervalId, Timeline};
+use crate::record::timeline::{PageId, Timeline, WINDOW};
 use crate::record::vitals::Segments;
 use crate::record::{
     Environment, Failure, Interval, Latency, Outcome, Reached, RunRecord, ShardRecord, Stamps, Strain, Tally, Vitals,
@@ -24,7 +24,7 @@ pub(super) const MS: u64 = 1_000 * US;
 pub(super) struct Run {
     plan: Plan,
     shards: Vec<ShardRecord>,
-    seconds: Vec<BTreeMap<IntervalId, Interval>>,
+    pages: Vec<BTreeMap<PageId, Interval>>,
     /// The window's length.
     window: Nanos,
     pub(super) interrupted: bool,
@@ -70,7 +70,7 @@ impl Run {
         });
         let shards: Vec<_> = records.collect();
         let window = plan.end.duration.unwrap_or(Nanos::from_secs(1));
-        Self { seconds: vec![BTreeMap::new(); shards.len()], plan, shards, window, interrupted: false, aborted: None }
+        Self { pages: vec![BTreeMap::new(); shards.len()], plan, shards, window, interrupted: false, aborted: None }
     }
 
     /// The shard under `index`, for what is no request.
@@ -104,9 +104,9 @@ impl Run {
         tally.flow.enter(stamps.intended);
         tally.record(outcome, &stamps);
         tally.flow.leave(stamps.done);
-        self.second(shard, intended).counts.intended += 1;
-        self.second(shard, sent).counts.sent += 1;
-        let end = self.second(shard, done);
+        self.page(shard, intended).counts.intended += 1;
+        self.page(shard, sent).counts.sent += 1;
+        let end = self.page(shard, done);
         match outcome {
             Outcome::Answered(status) => {
                 end.counts.completed += 1;
@@ -133,9 +133,9 @@ impl Run {
         tally.flow.enter(at);
         tally.record(Outcome::Failed(failure), &stamps);
         tally.flow.leave(at);
-        let second = self.second(shard, intended);
-        second.counts.intended += 1;
-        second.counts.failed += 1;
+        let page = self.page(shard, intended);
+        page.counts.intended += 1;
+        page.counts.failed += 1;
     }
 
     /// A request that fell due and was never taken up.
@@ -143,7 +143,7 @@ impl Run {
         let tally = &mut self.shards[shard].tally;
         tally.counts.intended += 1;
         tally.record_unsent(Nanos(self.window.0 - intended), Nanos::ZERO, 1);
-        self.second(shard, intended).counts.intended += 1;
+        self.page(shard, intended).counts.intended += 1;
     }
 
     /// `n` answers of 200 in a row, spread evenly over the window and over shards: 100 to 1,100 us.
@@ -164,17 +164,19 @@ impl Run {
     /// The merged run.
     pub(super) fn finish(self) -> (Plan, RunRecord) {
         let mut timeline = Timeline::new(self.shards.len());
-        for (index, seconds) in self.seconds.iter().enumerate() {
-            seconds.values().for_each(|interval| {
+        for (index, pages) in self.pages.iter().enumerate() {
+            pages.values().for_each(|interval| {
                 timeline.add(index, interval);
             });
         }
         let (total, bugs) = merge(&self.shards);
+        let (timeline, windows) = timeline.finish();
         let record = RunRecord {
             total,
             bugs,
             shards: self.shards,
-            timeline: timeline.finish(),
+            timeline,
+            windows,
             window: self.window,
             interrupted: self.interrupted,
             aborted: self.aborted,
@@ -199,11 +201,11 @@ impl Run {
         (self.plan, record)
     }
 
-    fn second(&mut self, shard: usize, at: u64) -> &mut Interval {
+    fn page(&mut self, shard: usize, at: u64) -> &mut Interval {
         let drain = at >= self.window.0;
         let since = if drain { at - self.window.0 } else { at };
-        let id = IntervalId { drain, second: since / NANOS_PER_S };
-        let interval = self.seconds[shard].entry(id).or_default();
+        let id = PageId { drain, number: since / WINDOW.0 };
+        let interval = self.pages[shard].entry(id).or_default();
         interval.id = id;
         interval
     }
