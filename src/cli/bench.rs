@@ -151,6 +151,9 @@ struct LimitArgs {
     /// Exit with 1 where more than this share of the intended requests failed or was answered with 400 or above, e.g. 1%
     #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
     max_error_rate: Option<String>,
+    /// Exit with 3 where the client itself made a quantile of the report invalid
+    #[arg(long)]
+    strict: bool,
     /// End the run, with exit 1, once a limit was exceeded for whole seconds on end: 'errors>50% for 5s', 'p99>1s' (p50,
     /// p99, max; 1s without "for"); may be given again
     #[arg(long, value_name = "RULE", allow_hyphen_values = true)]
@@ -265,6 +268,7 @@ impl Args {
             read_timeout: limits.read_timeout,
             deadline: limits.deadline,
             max_error_rate: limits.max_error_rate,
+            strict: limits.strict,
             abort_on: limits.abort_on,
             http: http.gather(),
             tls: tls.gather()?,

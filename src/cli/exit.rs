@@ -6,7 +6,7 @@ use crate::report::Summary;
 pub const NO: u8 = 1;
 /// It could not run: usage, environment, input, nothing reachable.
 pub const COULD_NOT_RUN: u8 = 2;
-/// It ran and no answer can be given: a worker died.
+/// It ran and no answer can be given: a worker died, or `--strict` takes no invalid quantile.
 pub const NO_ANSWER: u8 = 3;
 /// A bug of ours was caught; what was measured is written.
 pub const BUG: u8 = 101;
@@ -19,6 +19,7 @@ pub fn of(summary: &Summary<'_>) -> u8 {
         record if !record.bugs.is_empty() => BUG,
         _ if summary.workers_lost > 0 => NO_ANSWER,
         record if record.interrupted => INTERRUPTED,
+        _ if summary.plan.strict && summary.health.any_invalid() => NO_ANSWER,
         record if record.aborted.is_some() || summary.too_many_errors || summary.nothing_succeeded => NO,
         _ => 0,
     }

@@ -71,6 +71,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// The largest share of intended requests that may end as http_error or failed for a run to count as passed.
     pub max_error_rate: Option<Share>,
+    /// A run with a quantile that is printed and invalid has no answer.
+    pub strict: bool,
     /// What ends the run early.
     pub abort_on: Vec<Rule>,
     /// Which HTTP is spoken.

@@ -220,6 +220,8 @@ pub struct RawPlan {
     pub deadline: Option<String>,
     /// `--max-error-rate`.
     pub max_error_rate: Option<String>,
+    /// `--strict`: an invalid quantile is no answer.
+    pub strict: bool,
     /// `--abort-on`, in order.
     pub abort_on: Vec<String>,
     /// All that is said of HTTP.

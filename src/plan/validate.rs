@@ -65,6 +65,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         drain: duration(&raw.drain, "--drain")?.unwrap_or(Nanos::from_secs(2)),
         timeouts: timeouts(raw)?,
         max_error_rate: max_error_rate(raw)?,
+        strict: raw.strict,
         abort_on: raw.abort_on.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
         http,
         tls: Tls::new(&raw.tls, http.version)?,

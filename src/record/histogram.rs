@@ -95,6 +95,16 @@ impl Histogram {
         }
     }
 
+    /// How many values lie in the bucket of `value` and above, and their sum in nanoseconds by the middles of their buckets.
+    pub fn from(&self, value: Nanos) -> (u64, f64) {
+        let lowest = self.hdr.lowest_equivalent(value.0.min(HIGHEST_NS));
+        let buckets = self.hdr.iter_recorded().filter(|bucket| bucket.value_iterated_to() >= lowest);
+        buckets.fold((0, 0.0), |(count, sum), bucket| {
+            let n = bucket.count_at_value();
+            (count + n, sum + n as f64 * self.hdr.median_equivalent(bucket.value_iterated_to()) as f64)
+        })
+    }
+
     /// The histogram under this one, for the file formats that take it whole.
     pub fn hdr(&self) -> &Hdr<u64> {
         &self.hdr
@@ -131,6 +141,15 @@ mod tests {
         histogram.record(Nanos(u64::MAX));
         histogram.record(Nanos(0));
         assert_eq!((histogram.count(), histogram.clamped()), (2, 1));
+    }
+
+    #[test]
+    fn a_tail_is_counted_and_summed_from_its_value_s_own_bucket_on() {
+        let mut histogram = Histogram::default();
+        [10, 20, 30].into_iter().for_each(|ms| histogram.record(Nanos::from_millis(ms)));
+        let (count, sum_ns) = histogram.from(Nanos::from_millis(20));
+        assert!(count == 2 && (sum_ns / 50e6 - 1.0).abs() < 0.001, "{count} {sum_ns}");
+        assert_eq!(histogram.from(Nanos(u64::MAX)), (0, 0.0));
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(super) struct PlanEcho<'a> {
     timeouts: Timeouts,
     /// A part of 1.
     max_error_rate: Option<f64>,
+    strict: bool,
     abort_on: Vec<String>,
     /// `auto`, `1.1` or `2`.
     http: &'static str,
@@ -168,6 +169,7 @@ impl<'a> PlanEcho<'a> {
                 deadline_s: plan.timeouts.deadline.map(Nanos::as_secs_f64),
             },
             max_error_rate: plan.max_error_rate.map(Share::as_f64),
+            strict: plan.strict,
             abort_on: plan.abort_on.iter().map(ToString::to_string).collect(),
             http: plan.http.version.name(),
             streams: plan.http.streams,

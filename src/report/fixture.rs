@@ -86,17 +86,33 @@ impl Run {
 
     /// A request that waited `pool_ns` for its connection and ended `service_ns` after it was sent.
     pub(super) fn request(&mut self, shard: usize, intended: u64, pool_ns: u64, service_ns: u64, outcome: Outcome) {
+        self.any_request(shard, intended, [pool_ns, 0, 2 * US, service_ns], outcome);
+    }
+
+    /// The same, where a stall of the client made it wait for its connection.
+    pub(super) fn stalled_request(&mut self, shard: usize, intended: u64, pool_ns: u64, service_ns: u64) {
+        self.any_request(shard, intended, [pool_ns, pool_ns, 2 * US, service_ns], Outcome::Answered(200));
+    }
+
+    /// A request that the client sent late.
+    pub(super) fn late_request(&mut self, shard: usize, intended: u64, late_ns: u64, service_ns: u64) {
+        self.any_request(shard, intended, [0, 0, late_ns, service_ns], Outcome::Answered(200));
+    }
+
+    /// A request that waited, of it for a stall's backlog, was late and was served, in nanoseconds.
+    fn any_request(&mut self, shard: usize, intended: u64, lags: [u64; 4], outcome: Outcome) {
+        let [pool_ns, stalled_ns, late_ns, service_ns] = lags;
         let ready = intended + pool_ns;
-        let sent = ready + 2 * US;
+        let sent = ready + late_ns;
         let done = sent + service_ns;
         let stamps = Stamps {
             intended: Nanos(intended),
             ready: Nanos(ready),
+            stalled: Nanos(stalled_ns),
             sent: Some(Nanos(sent)),
             submitted: Some(Nanos(sent + 5 * US)),
             first_byte: Some(Nanos(done - service_ns / 10)),
             done: Nanos(done),
-            ..Stamps::default()
         };
         let tally = &mut self.shards[shard].tally;
         tally.counts.intended += 1;
@@ -107,6 +123,7 @@ impl Run {
         self.page(shard, intended).counts.intended += 1;
         self.page(shard, sent).counts.sent += 1;
         let end = self.page(shard, done);
+        end.counts.withheld += u64::from(stamps.withheld());
         match outcome {
             Outcome::Answered(status) => {
                 end.counts.completed += 1;

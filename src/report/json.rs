@@ -34,6 +34,8 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
+mod health;
+
 #[derive(Serialize)]
 struct Report<'a> {
     schema_version: u32,
@@ -55,6 +57,7 @@ struct Report<'a> {
     bytes: Bytes,
     latency_us: BTreeMap<&'static str, LatencyUs>,
     client: Client,
+    health: health::Health,
     histogram_bounds: HistogramBounds,
     histograms: BTreeMap<&'static str, String>,
     intervals: Vec<Interval>,
@@ -119,6 +122,7 @@ struct Counts {
     failed: u64,
     unsent: u64,
     in_flight_at_end: u64,
+    withheld: u64,
     redials: u64,
     connections_opened: u64,
     connections_opened_before_t0: u64,
@@ -189,6 +193,7 @@ struct Interval {
     completed: u64,
     ok: u64,
     failed: u64,
+    withheld: u64,
     p50_us: Option<f64>,
     p99_us: Option<f64>,
     max_us: Option<f64>,
@@ -258,6 +263,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         },
         latency_us: latencies.map(|of| LatencyUs::named(of, summary.censored_from_q)).collect(),
         client: Client { cpu_s: summary.cpu_s, cpu_us_per_request: summary.cpu_us_per_request },
+        health: health::Health::new(&summary.health, record),
         histogram_bounds: HistogramBounds {
             lowest: histogram::LOWEST_NS,
             highest: histogram::HIGHEST_NS,
@@ -332,6 +338,7 @@ impl Counts {
             failed: counts.failed,
             unsent: counts.unsent,
             in_flight_at_end: counts.in_flight_at_end,
+            withheld: counts.withheld,
             redials: counts.redials,
             connections_opened: counts.connections_opened,
             connections_opened_before_t0: counts.connections_opened_before_t0,
@@ -382,6 +389,7 @@ impl Interval {
             completed: point.counts.completed,
             ok: point.counts.ok,
             failed: point.counts.failed,
+            withheld: point.counts.withheld,
             p50_us: point.p50.map(summary::us),
             p99_us: point.p99.map(summary::us),
             max_us: point.max.map(summary::us),

@@ -1,11 +1,13 @@
 //! What is said of a run: every number derived once, and one file for each format that says it. Text from data; only
 //! [`save`] touches files.
 
+mod diagnosis;
 mod echo;
 pub mod escape;
 #[cfg(test)]
 mod fixture;
 mod heading;
+pub mod health;
 pub mod json;
 mod network;
 pub mod progress;

@@ -3,6 +3,7 @@
 //! Formats print what stands here and compute nothing of their own. Times are microseconds; `None` was not measured.
 
 use super::echo::config_digest;
+use super::health::Health;
 use super::warning::{self, Warning};
 use crate::plan::Plan;
 use crate::record::{Histogram, Latency, PerLatency, RunRecord, ShardRecord, Tally};
@@ -48,6 +49,8 @@ pub struct Summary<'a> {
     pub too_many_errors: bool,
     /// Workers that died before the end: no answer can be given.
     pub workers_lost: u64,
+    /// Whether its numbers may be believed.
+    pub health: Health,
     /// What makes a number doubtful, gravest first.
     pub warnings: Vec<Warning>,
 }
@@ -139,6 +142,7 @@ impl<'a> Summary<'a> {
             nothing_succeeded: total.counts.ok == 0,
             too_many_errors: too_many_errors(plan, total),
             workers_lost: record.shards.iter().filter(|shard| shard.lost.is_some()).count() as u64,
+            health: Health::new(plan, record),
             warnings: Vec::new(),
         };
         summary.warnings = warning::warnings(&summary);

@@ -4,7 +4,9 @@
 
 use std::io::{self, Write};
 
+use super::diagnosis;
 use super::heading::heading;
+use super::health::Verdict;
 use super::summary::{QUANTILES, Statistics, Summary, lower_bound};
 use crate::record::{Failure, Latency};
 use crate::units::{format_bytes, format_us};
@@ -34,6 +36,7 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     )?;
     write_traffic(summary, out)?;
     write_accounting(summary, out)?;
+    write_wrapped(out, "Client:       ", &diagnosis::client(summary))?;
     writeln!(out)?;
     write_latency(summary, out)?;
     writeln!(out)?;
@@ -101,19 +104,21 @@ fn write_latency(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> 
     )?;
     let others =
         [service, &latencies[Latency::FirstByte], &latencies[Latency::PoolLag], &latencies[Latency::ClientLag]];
-    let mut row = |name: &str, bound: bool, of: &dyn Fn(&Statistics) -> Option<f64>| {
+    let mut row = |name: &str, bound: bool, verdict: Verdict, of: &dyn Fn(&Statistics) -> Option<f64>| {
         let [service, first_byte, pool_lag, client_lag] = others.map(|statistics| cell(of(statistics), false));
-        let response = cell(of(response), bound);
-        writeln!(out, "  {name:<8}{response:>12}{service:>13}{first_byte:>13}{pool_lag:>13}{client_lag:>13}")
+        let (response, mark) = (of(response), diagnosis::mark(verdict));
+        let (response, mark) = (cell(response, bound), if response.is_some() { mark } else { ' ' });
+        writeln!(out, "  {name:<8}{response:>12}{mark}{service:>12}{first_byte:>13}{pool_lag:>13}{client_lag:>13}")
     };
     let from_q = summary.censored_from_q;
-    row("min", lower_bound(from_q, 0.0), &|statistics| statistics.min_us)?;
+    row("min", lower_bound(from_q, 0.0), Verdict::Ok, &|statistics| statistics.min_us)?;
     // A mean is a lower bound as soon as anything in it is.
-    row("mean", from_q.is_some(), &|statistics| statistics.mean_us)?;
-    for (index, (name, q)) in QUANTILES.into_iter().enumerate() {
-        row(name, lower_bound(from_q, q), &|statistics| statistics.quantiles_us[index])?;
+    row("mean", from_q.is_some(), Verdict::Ok, &|statistics| statistics.mean_us)?;
+    let judged = QUANTILES.into_iter().zip(&summary.health.quantiles);
+    for (index, ((name, q), judged)) in judged.enumerate() {
+        row(name, lower_bound(from_q, q), judged.verdict, &|statistics| statistics.quantiles_us[index])?;
     }
-    row("max", lower_bound(from_q, 1.0), &|statistics| statistics.max_us)?;
+    row("max", lower_bound(from_q, 1.0), Verdict::Ok, &|statistics| statistics.max_us)?;
     let [service_n, first_byte_n, pool_lag_n, client_lag_n] = others.map(|statistics| statistics.count);
     writeln!(
         out,
@@ -122,7 +127,11 @@ fn write_latency(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> 
     )?;
     writeln!(out, "  response: from the intended start; of all answered, timed out or left waiting")?;
     writeln!(out, "  service, first byte: from sending; of all answered. n/a: not measured")?;
-    writeln!(out, "  pool lag: wait for a connection; client lag: the client's own; of all sent")
+    writeln!(out, "  pool lag: wait for a connection; client lag: the client's own; of all sent")?;
+    if summary.health.quantiles.iter().any(|quantile| quantile.verdict > Verdict::Ok && quantile.tail.is_some()) {
+        writeln!(out, "  ?, !: suspect, invalid; Client above says why")?;
+    }
+    diagnosis::tail(&summary.health).map_or(Ok(()), |tail| writeln!(out, "  {tail}"))
 }
 
 /// One row a core; of many cores those that sent least, for they are the ones to look at.

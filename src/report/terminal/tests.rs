@@ -35,6 +35,7 @@ fn a_closed_run() {
             Requests:     20000 intended
                           = 20000 ok + 0 http_error + 0 failed + 0 unsent + 0 in_flight
             Status:       200: 20000
+            Client:       OK: p99.9, p99.99 SUSPECT; run longer: p99.99 needs >= 100s
 
             Latency       response      service   first byte     pool lag   client lag
               min            102us      100.0us       90.0us       0.00us       2.00us
@@ -44,13 +45,15 @@ fn a_closed_run() {
               p90           1.00ms       1.00ms        900us       0.00us       2.00us
               p95           1.05ms       1.05ms        945us       0.00us       2.00us
               p99           1.09ms       1.09ms        981us       0.00us       2.00us
-              p99.9         1.10ms       1.10ms        989us       0.00us       2.00us
-              p99.99        1.10ms       1.10ms        990us       0.00us       2.00us
+              p99.9         1.10ms?      1.10ms        989us       0.00us       2.00us
+              p99.99        1.10ms?      1.10ms        990us       0.00us       2.00us
               max           1.10ms       1.10ms        990us       0.00us       2.00us
               of             20000        20000        20000        20000        20000
               response: from the intended start; of all answered, timed out or left waiting
               service, first byte: from sending; of all answered. n/a: not measured
               pool lag: wait for a connection; client lag: the client's own; of all sent
+              ?, !: suspect, invalid; Client above says why
+              of the time above p99: service 99.8 %, pool lag 0.0 %, client lag 0.2 %
 
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4       10000     5000.00         601us        1.09ms      40.0us
@@ -77,6 +80,10 @@ fn an_open_run_with_lower_bounds() {
                           in_flight
             Status:       200: 9001, 503: 200
             Failures:     timeout: 400
+            Client:       SUSPECT (pool): p99.9, p99.99 SUSPECT; 3.8 % were due and found no
+                          connection; one core queued for connections that another had free;
+                          one core's p99 is 732.3 times another's; run longer: p99.99 needs
+                          >= 100s
 
             Latency       response      service   first byte     pool lag   client lag
               min            102us      100.0us       90.0us       0.00us       2.00us
@@ -86,13 +93,15 @@ fn an_open_run_with_lower_bounds() {
               p90         > 21.0ms       1.02ms        918us       0.00us       2.00us
               p95          > 800ms       1.07ms        964us        300ms       2.00us
               p99          > 800ms        500ms        450ms        300ms       2.00us
-              p99.9        > 2.10s        500ms        450ms        300ms       2.00us
-              p99.99       > 2.10s          n/a          n/a          n/a          n/a
+              p99.9        > 2.10s?       500ms        450ms        300ms       2.00us
+              p99.99       > 2.10s?         n/a          n/a          n/a          n/a
               max          > 2.10s        800ms        720ms        300ms       2.00us
               of             10001         9201         9201         9621         9621
               response: from the intended start; of all answered, timed out or left waiting
               service, first byte: from sending; of all answered. n/a: not measured
               pool lag: wait for a connection; client lag: the client's own; of all sent
+              ?, !: suspect, invalid; Client above says why
+              of the time above p99: service 65.5 %, pool lag 34.5 %, client lag 0.0 %
 
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4        4500     2250.00         600us        1.09ms      88.9us
@@ -137,6 +146,7 @@ fn a_run_with_nothing_answered() {
             Requests:     200 intended
                           = 0 ok + 0 http_error + 200 failed + 0 unsent + 0 in_flight
             Failures:     connect: 200
+            Client:       OK
 
             Latency       response      service   first byte     pool lag   client lag
               min              n/a          n/a          n/a          n/a          n/a
@@ -182,6 +192,7 @@ fn a_run_interrupted_with_a_lost_worker() {
             Requests:     5000 intended
                           = 5000 ok + 0 http_error + 0 failed + 0 unsent + 0 in_flight
             Status:       200: 5000
+            Client:       SUSPECT: p99, p99.9 SUSPECT; run longer: p99.9 needs >= 10.00s
 
             Latency       response      service   first byte     pool lag   client lag
               min            102us      100.0us       90.0us       0.00us       2.00us
@@ -190,14 +201,16 @@ fn a_run_interrupted_with_a_lost_worker() {
               p75            848us        846us        762us       0.00us       2.00us
               p90           1.00ms        998us        899us       0.00us       2.00us
               p95           1.05ms       1.05ms        945us       0.00us       2.00us
-              p99           1.09ms       1.09ms        981us       0.00us       2.00us
-              p99.9         1.10ms       1.10ms        989us       0.00us       2.00us
+              p99           1.09ms?      1.09ms        981us       0.00us       2.00us
+              p99.9         1.10ms?      1.10ms        989us       0.00us       2.00us
               p99.99           n/a          n/a          n/a          n/a          n/a
               max           1.10ms       1.10ms        990us       0.00us       2.00us
               of              5000         5000         5000         5000         5000
               response: from the intended start; of all answered, timed out or left waiting
               service, first byte: from sending; of all answered. n/a: not measured
               pool lag: wait for a connection; client lag: the client's own; of all sent
+              ?, !: suspect, invalid; Client above says why
+              of the time above p99: service 99.8 %, pool lag 0.0 %, client lag 0.2 %
 
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4        2500     3571.43         597us        1.09ms       160us

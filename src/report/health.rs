@@ -1,0 +1,363 @@
+//! Whether a run's numbers may be believed: the client's own condition judged, for the run and for each quantile.
+//!
+//! A quantile is about the slowest (1 - q) of the requests. The client's stalls and lags are held against that share of the
+//! run and not against the whole: what a p50 does not notice may be all there is to a p99.9.
+
+use super::summary::QUANTILES;
+use crate::plan::{Load, Plan};
+use crate::record::tally::LITTLE_MAX;
+use crate::record::vitals::Ledger;
+use crate::record::{Latency, RunRecord, ShardRecord, Shares};
+use crate::units::Nanos;
+
+/// Quantiles by which the run is judged, besides its signals.
+const JUDGED: [f64; 3] = [0.5, 0.9, 0.99];
+/// A quantile whose tail is a shorter part of the run than this is at best suspect: one hiccup of a machine fills it.
+const LEAST_BUDGET_S: f64 = 0.01;
+/// Lateness that an open load cannot avoid, by its timer and by how often it wakes: what is below can make a tail suspect,
+/// as it is not the server's, but not invalid.
+const RESOLUTION: Nanos = Nanos(300_000);
+/// A second with fewer intended requests says nothing by a few late ones.
+const SECOND_LEAST: u64 = 100;
+/// Shards' p99s are compared where each has so many values.
+const SHARD_LEAST: u64 = 1_000;
+
+/// How far a number may be believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The client shows nothing that would have falsified it.
+    #[default]
+    Ok,
+    /// The client may have had a part in it.
+    Suspect,
+    /// It is at least partly the client's own.
+    Invalid,
+}
+
+/// What was behind a verdict that is not OK; in the order in which they are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Cores were kept from running, or stopped.
+    ClientStall,
+    /// Others had the CPU: the hypervisor's guests, or programs of this machine.
+    Steal,
+    /// The cgroup's quota was used up.
+    Throttled,
+    /// The client had more to do than its cores can.
+    ClientLimited,
+    /// No connection was free.
+    Pool,
+    /// Segments were lost.
+    Network,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// As the report names it; those of a quantile end in its name.
+    pub name: String,
+    /// `None`: not measured.
+    pub value: Option<f64>,
+    /// Where it ceases to be OK; below that, or above it where more is better.
+    pub limit: f64,
+    /// What it means for the run, or for its quantile.
+    pub verdict: Verdict,
+    /// What it would be a sign of.
+    cause: Option<Cause>,
+    /// The quantile that it is about; none: the run.
+    of: Option<f64>,
+}
+
+/// Who had how much of the response times from a quantile on, 0 to 1; they sum to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tail {
+    /// The client.
+    pub client: f64,
+    /// The wait for a connection.
+    pub pool: f64,
+    /// The server and the way to it.
+    pub service: f64,
+}
+
+/// One quantile, judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantile {
+    /// 0 to 1.
+    pub q: f64,
+    /// How far it may be believed.
+    pub verdict: Verdict,
+    /// Who made the response times from it on; `None` where it has no value.
+    pub tail: Option<Tail>,
+    /// How much longer the run must be for it to be more than suspect, in seconds of the window.
+    pub needs_s: Option<f64>,
+}
+
+/// The client's condition, judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// The worst of the run's signals and of p50, p90 and p99.
+    pub verdict: Verdict,
+    /// Of a verdict that is not OK, where one is known.
+    pub cause: Option<Cause>,
+    /// In the order of [`QUANTILES`].
+    pub quantiles: [Quantile; QUANTILES.len()],
+    /// All that was looked at.
+    pub signals: Vec<Signal>,
+}
+
+impl Verdict {
+    /// As reports spell it; a contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Suspect => "SUSPECT",
+            Self::Invalid => "INVALID",
+        }
+    }
+}
+
+impl Cause {
+    /// As reports spell it; a contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientStall => "client stall",
+            Self::Steal => "steal",
+            Self::Throttled => "throttled",
+            Self::ClientLimited => "client-limited",
+            Self::Pool => "pool",
+            Self::Network => "network",
+        }
+    }
+}
+
+impl Health {
+    /// Judges a run.
+    pub fn new(plan: &Plan, record: &RunRecord) -> Self {
+        let window_s = record.window.as_secs_f64();
+        let mut signals = Signals { all: Vec::new() };
+        run_signals(&mut signals, plan, record, window_s);
+        let tails = QUANTILES.map(|(_, q)| tail(record, q));
+        for ((name, q), tail) in QUANTILES.into_iter().zip(tails) {
+            quantile_signals(&mut signals, record, window_s, (name, q), tail);
+        }
+        let signals = signals.all;
+        let worst = |of: Option<f64>| signals.iter().filter(move |signal| signal.of == of).map(|signal| signal.verdict);
+        let mut quantiles = QUANTILES.map(|(_, q)| {
+            let needed = LEAST_BUDGET_S / (1.0 - q);
+            let short = (1.0 - q) * window_s < LEAST_BUDGET_S * (1.0 - 1e-9);
+            let least = if short { Verdict::Suspect } else { Verdict::Ok };
+            let verdict = worst(Some(q)).max().unwrap_or_default().max(least);
+            Quantile { q, verdict, tail: None, needs_s: short.then_some(needed) }
+        });
+        for (quantile, tail) in quantiles.iter_mut().zip(tails) {
+            quantile.tail = tail.map(|(tail, _)| tail);
+        }
+        let of_quantiles = quantiles.iter().filter(|quantile| JUDGED.contains(&quantile.q));
+        let verdict = worst(None).chain(of_quantiles.map(|quantile| quantile.verdict)).max().unwrap_or_default();
+        let decides = |signal: &&Signal| {
+            signal.verdict == verdict && signal.of.is_none_or(|q| JUDGED.contains(&q)) && verdict > Verdict::Ok
+        };
+        let cause = signals.iter().filter(decides).filter_map(|signal| signal.cause).min();
+        Self { verdict, cause, quantiles, signals }
+    }
+
+    /// The signal of this name.
+    pub fn signal(&self, name: &str) -> Option<&Signal> {
+        self.signals.iter().find(|signal| signal.name == name)
+    }
+
+    /// Whether a quantile that is printed is none.
+    pub fn any_invalid(&self) -> bool {
+        self.quantiles.iter().any(|quantile| quantile.verdict == Verdict::Invalid && quantile.tail.is_some())
+    }
+}
+
+impl Signal {
+    /// Whether it is about a quantile, and not about the run.
+    pub fn is_of_a_quantile(&self) -> bool {
+        self.of.is_some()
+    }
+}
+
+/// Signals under collection.
+struct Signals {
+    all: Vec<Signal>,
+}
+
+impl Signals {
+    /// A signal of the run: OK up to the first limit, suspect up to the second, invalid above.
+    fn up_to(&mut self, name: &str, value: Option<f64>, (ok, suspect): (f64, f64), cause: Option<Cause>) {
+        let verdict = value.map_or(Verdict::Ok, |value| grade(value, ok, suspect));
+        self.all.push(Signal { name: name.to_owned(), value, limit: ok, verdict, cause, of: None });
+    }
+
+    /// The same, where more is better.
+    fn down_to(&mut self, name: &str, value: Option<f64>, (ok, suspect): (f64, f64), cause: Option<Cause>) {
+        let verdict = value.map_or(Verdict::Ok, |value| grade(-value, -ok, -suspect));
+        self.all.push(Signal { name: name.to_owned(), value, limit: ok, verdict, cause, of: None });
+    }
+}
+
+fn grade(value: f64, ok: f64, suspect: f64) -> Verdict {
+    match value {
+        value if value <= ok => Verdict::Ok,
+        value if value <= suspect => Verdict::Suspect,
+        _ => Verdict::Invalid,
+    }
+}
+
+/// No bound: it makes nothing invalid.
+const NEVER: f64 = f64::INFINITY;
+
+fn run_signals(signals: &mut Signals, plan: &Plan, record: &RunRecord, window_s: f64) {
+    let counts = &record.total.counts;
+    let is_open = plan.load != Load::Closed;
+    let busy = useful_work(record);
+    let saturated = busy.is_some_and(|share| share > 0.85);
+    // What a core keeps back while it is busy all the time, it keeps back for want of a faster one.
+    let late = Some(if saturated { Cause::ClientLimited } else { Cause::ClientStall });
+    let share_of = |n: u64| (counts.intended > 0).then(|| n as f64 / counts.intended as f64);
+    let in_time = share_of(counts.withheld).map(|withheld| 1.0 - withheld);
+    signals.down_to("sent_in_time", in_time, (0.999, 0.99), late);
+    signals.down_to("sent_in_time_worst_second", worst_second(record), (0.99, 0.95), late);
+    let limits = if is_open { (0.70, 0.85) } else { (0.85, NEVER) };
+    signals.up_to("useful_work", busy, limits, Some(Cause::ClientLimited));
+    signals.up_to("steal", record.strain.steal, (0.005, 0.03), Some(Cause::Steal));
+    signals.up_to("run_delay", run_delay(record), (0.005, 0.02), Some(Cause::Steal));
+    let throttled_s = record.strain.throttled.map(Nanos::as_secs_f64);
+    signals.up_to("throttled_s", throttled_s, (0.0, NEVER), Some(Cause::Throttled));
+    signals.up_to("cq_overflow", record.strain.ring_overflows.map(|n| n as f64), (0.0, NEVER), None);
+    let mut short = [0; 3];
+    for shard in &record.shards {
+        let shortages = shard.vitals.shortages;
+        let of_shard = [shortages.files, shortages.ports, shortages.buffers];
+        short.iter_mut().zip(of_shard).for_each(|(sum, n)| *sum += n);
+    }
+    for (name, n) in ["file_errors", "port_errors", "buffer_errors"].into_iter().zip(short) {
+        signals.up_to(name, Some(n as f64), (0.0, 0.0), Some(Cause::ClientLimited));
+    }
+    signals.up_to("retransmit_ratio", retransmits(record), (0.0001, 0.001), Some(Cause::Network));
+    let drops = record.strain.backlog_drops.map(|n| n as f64);
+    signals.up_to("backlog_drops", drops, (0.0, NEVER), Some(Cause::Network));
+    let faults: Option<u64> = record.shards.iter().map(|shard| shard.vitals.major_faults).sum();
+    signals.up_to("major_faults", faults.map(|n| n as f64), (0.0, NEVER), Some(Cause::ClientStall));
+    let tsc = record.environment.clocksource.as_ref().map(|source| f64::from(source == "tsc"));
+    signals.down_to("clocksource_tsc", tsc, (1.0, 0.0), None);
+    signals.up_to("littles_law", record.total.flow.difference(), (LITTLE_MAX, LITTLE_MAX), None);
+    // Requests that no connection was free for are not the client's fault, but the percentiles are then a closed load's.
+    let withheld_and_unsent = counts.withheld.min(counts.unsent);
+    let pooled = if is_open { share_of(counts.unsent - withheld_and_unsent) } else { None };
+    let pool = if saturated { Cause::ClientLimited } else { Cause::Pool };
+    signals.up_to("unsent_for_want_of_connections", pooled, (0.001, NEVER), Some(pool));
+    let idle_elsewhere = imbalance(record, window_s);
+    signals.up_to("imbalance_pool_lag", idle_elsewhere, (0.0, NEVER), Some(Cause::Pool));
+    signals.up_to("imbalance_p99_ratio", p99_ratio(record), (1.2, NEVER), None);
+}
+
+fn quantile_signals(
+    signals: &mut Signals,
+    record: &RunRecord,
+    window_s: f64,
+    (name, q): (&str, f64),
+    tail: Option<(Tail, Nanos)>,
+) {
+    let name = name.replace('.', "_");
+    let budget_s = (1.0 - q) * window_s;
+    let mut push = |what: &str, value: Option<f64>, limit: f64, verdict, cause| {
+        let name = format!("{what}_{name}");
+        signals.all.push(Signal { name, value, limit, verdict, cause: Some(cause), of: Some(q) });
+    };
+    let (away_s, busy_s) = stalls(record);
+    let share = (away_s + busy_s) / budget_s;
+    let verdict = if share >= 0.5 { Verdict::Invalid } else { grade(share, 0.1, NEVER) };
+    // A core that could not come round for all its work did not stall: it had too much of it.
+    let cause = if busy_s > away_s { Cause::ClientLimited } else { Cause::ClientStall };
+    push("stall_budget", Some(share), 0.1, verdict, cause);
+    let saturated = useful_work(record).is_some_and(|share| share > 0.85);
+    let lateness = if saturated { Cause::ClientLimited } else { cause };
+    let verdict = tail.map_or(Verdict::Ok, |(tail, lag)| match grade(tail.client, 0.05, 0.25) {
+        Verdict::Invalid if lag <= RESOLUTION => Verdict::Suspect,
+        Verdict::Suspect if lag <= RESOLUTION => Verdict::Ok,
+        verdict => verdict,
+    });
+    push("tail_client_share", tail.map(|(tail, _)| tail.client), 0.05, verdict, lateness);
+    if let Some(throttled) = record.strain.throttled {
+        let share = throttled.as_secs_f64() / budget_s;
+        push("throttled_budget", Some(share), 0.1, grade(share, 0.1, 0.1), Cause::Throttled);
+    }
+}
+
+/// Who made the response times from the quantile on, and the client's part of them a request.
+fn tail(record: &RunRecord, q: f64) -> Option<(Tail, Nanos)> {
+    let response = &record.total.latencies[Latency::Response];
+    let value = response.quantile(q)?;
+    let (count, sum_ns) = response.from(value);
+    if count == 0 || sum_ns <= 0.0 {
+        return None;
+    }
+    let Shares { client, pool } = record.total.blame.beyond(value);
+    // The sum of response times is one of bucket mid-points: off by half a bucket at most.
+    let whole = sum_ns.max((client.0 + pool.0) as f64);
+    let (client_share, pool_share) = (client.0 as f64 / whole, pool.0 as f64 / whole);
+    let tail = Tail { client: client_share, pool: pool_share, service: 1.0 - client_share - pool_share };
+    Some((tail, Nanos(client.0 / count)))
+}
+
+/// The stalls of all cores in seconds, each by its part of the load: those off the CPU, and those of a busy core.
+pub(super) fn stalls(record: &RunRecord) -> (f64, f64) {
+    let intended = record.total.counts.intended.max(1) as f64;
+    let weighted = |of: fn(&Ledger) -> Nanos| {
+        let shards = record.shards.iter();
+        shards.map(|shard| of(&shard.vitals.ledger).as_secs_f64() * shard.tally.counts.intended as f64).sum::<f64>()
+            / intended
+    };
+    (weighted(Ledger::away), weighted(Ledger::busy))
+}
+
+/// The worst second's share of requests that the client did not keep back.
+fn worst_second(record: &RunRecord) -> Option<f64> {
+    let whole = record.timeline.iter().filter(|point| !point.id.drain && point.counts.intended >= SECOND_LEAST);
+    whole.map(|point| 1.0 - (point.counts.withheld as f64 / point.counts.intended as f64).min(1.0)).reduce(f64::min)
+}
+
+/// The CPU share of the busiest worker.
+fn useful_work(record: &RunRecord) -> Option<f64> {
+    let watched = record.shards.iter().map(|shard| &shard.vitals).filter(|vitals| vitals.watched > Nanos::ZERO);
+    watched.map(|vitals| vitals.cpu.0 as f64 / vitals.watched.0 as f64).reduce(f64::max)
+}
+
+/// The share of its time that the worker that waited most was ready and did not run.
+fn run_delay(record: &RunRecord) -> Option<f64> {
+    let watched = record.shards.iter().map(|shard| &shard.vitals).filter(|vitals| vitals.watched > Nanos::ZERO);
+    watched.filter_map(|vitals| Some(vitals.run_delay?.0 as f64 / vitals.watched.0 as f64)).reduce(f64::max)
+}
+
+fn retransmits(record: &RunRecord) -> Option<f64> {
+    let all = record.shards.iter().filter_map(|shard| shard.vitals.segments);
+    let (sent, again) = all.fold((0, 0), |(sent, again), of| (sent + of.sent, again + of.retransmitted));
+    (sent > 0).then(|| again as f64 / sent as f64)
+}
+
+/// Seconds of pool lag at the p99 of the worst shard while another had free connections; `None` with a single shard.
+fn imbalance(record: &RunRecord, window_s: f64) -> Option<f64> {
+    let lag = |shard: &ShardRecord| shard.tally.latencies[Latency::PoolLag].quantile(0.99);
+    let lags = record.shards.iter().filter_map(lag);
+    let (worst, least) = (lags.clone().max()?, lags.min()?);
+    let queued = worst > Nanos::from_millis(1) && least < Nanos(50_000);
+    (record.shards.len() > 1).then(|| if queued { worst.as_secs_f64().min(window_s) } else { 0.0 })
+}
+
+/// The largest p99 of a shard by the smallest; 1 where they differ by no more than an open load's own lateness.
+fn p99_ratio(record: &RunRecord) -> Option<f64> {
+    let response = |shard: &ShardRecord| {
+        let response = &shard.tally.latencies[Latency::Response];
+        response.quantile(0.99).filter(|p99| response.count() >= SHARD_LEAST && p99.0 > 0)
+    };
+    let all: Option<Vec<Nanos>> = record.shards.iter().map(response).collect();
+    let (largest, smallest) = (*all.as_ref()?.iter().max()?, *all.as_ref()?.iter().min()?);
+    let apart = largest.0 - smallest.0 > RESOLUTION.0;
+    (record.shards.len() > 1).then(|| if apart { largest.0 as f64 / smallest.0 as f64 } else { 1.0 })
+}
+
+#[cfg(test)]
+mod tests;
