@@ -20,6 +20,7 @@ use super::error::PlanError;
 use super::jsonlines;
 use super::origin::{Origin, Site, parse_site, push_target, split};
 use super::request::{Common, HeaderEdit, Own, Template, check_method};
+use crate::units::Nanos;
 
 /// The longest input line that is read; a longer one is no URL that a server would take.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -175,6 +176,8 @@ pub struct Builder<'a> {
     hasher: RandomState,
     /// Of all lines, once one has a weight.
     weights: Vec<u32>,
+    /// Of all lines, where they are wanted.
+    times: Option<Vec<Nanos>>,
 }
 
 impl<'a> Builder<'a> {
@@ -191,7 +194,18 @@ impl<'a> Builder<'a> {
             bodies: HashMap::default(),
             hasher: RandomState::new(),
             weights: Vec::new(),
+            times: None,
         }
+    }
+
+    /// From now on each line must begin with a time, none earlier than the one before.
+    pub fn keep_times(&mut self) {
+        self.times = Some(Vec::new());
+    }
+
+    /// The times of all lines, in order, where they were to be kept.
+    pub fn take_times(&mut self) -> Vec<Nanos> {
+        self.times.take().unwrap_or_default()
     }
 
     /// Adds one URL.
@@ -215,8 +229,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Adds the lines of an input file: a URL each, with an optional METHOD before it; blank lines and `#` comments are
-    /// skipped, CRLF and a byte order mark accepted. A file whose first character is `{` is JSON Lines.
+    /// Adds the lines of an input file: a URL each, with an optional METHOD before it and a time before that; blank lines
+    /// and `#` comments are skipped, CRLF and a byte order mark accepted. A file whose first character is `{` is JSON Lines.
     ///
     /// # Errors
     /// The first line that is no URL, by number from 1; a file without a URL; a binary one; one that cannot be read.
@@ -270,13 +284,33 @@ impl<'a> Builder<'a> {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        match line.split_once([' ', '\t']) {
-            Some((method, url)) if !method.contains("://") => {
-                check_method(method)?;
-                self.push(Some(method), url.trim_start_matches([' ', '\t']))
+        // No method begins with a digit.
+        let (time, line) = match first_column(line) {
+            Some((time, rest)) if time.starts_with(|first: char| first.is_ascii_digit()) => {
+                let no_time = "its first column is neither METHOD nor a time; write seconds (0.25) or e.g. 250ms";
+                (Some(Nanos::parse_instant(time).ok_or(no_time)?), rest)
             }
-            _ => self.push(None, line),
+            _ => (None, line),
+        };
+        self.keep_time(time)?;
+        match first_column(line) {
+            Some((method, url)) => {
+                check_method(method)?;
+                self.push(Some(method), url)
+            }
+            None => self.push(None, line),
         }
+    }
+
+    /// Takes down when the next line starts, where that is wanted.
+    fn keep_time(&mut self, time: Option<Nanos>) -> Result<(), String> {
+        let Some(times) = &mut self.times else { return Ok(()) };
+        let time = time.ok_or("has no time, as --arrivals trace asks for; write e.g. 0.25 GET http://127.0.0.1/")?;
+        if times.last().is_some_and(|last| time < *last) {
+            return Err("is earlier than the line before it; sort the file by time".into());
+        }
+        times.push(time);
+        Ok(())
     }
 
     fn push_json(&mut self, line: &[u8]) -> Result<(), String> {
@@ -291,6 +325,7 @@ impl<'a> Builder<'a> {
         if target.url.len() > LINE_BYTES_MAX {
             return Err(format!("{} bytes is too long for a URL; the limit is {LINE_BYTES_MAX}", target.url.len()));
         }
+        self.keep_time(target.time)?;
         let own = Own { edits: &target.headers, body: target.body.is_some() };
         self.push_own(target.method.as_deref(), &target.url, own)?;
         let lines = self.set.entries.len();
@@ -366,6 +401,12 @@ impl Hasher for AsItIs {
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;
     }
+}
+
+/// What stands before the first blank and what after it, unless the former is the URL already.
+fn first_column(line: &str) -> Option<(&str, &str)> {
+    let (first, rest) = line.split_once([' ', '\t']).filter(|(first, _)| !first.contains("://"))?;
+    Some((first, rest.trim_start_matches([' ', '\t'])))
 }
 
 /// The refusal of an input that cannot be read.

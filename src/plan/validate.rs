@@ -11,12 +11,8 @@ use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, core_list, part};
 use super::urlset::{Builder, unreadable};
 use super::{End, Http, Load, Network, Part, Plan, Proxies, Rule, Timeouts, Tls, UrlSet};
-use crate::units::{Nanos, Rate, Share, parse_count};
+use crate::units::{Nanos, Share, parse_count};
 
-/// One request a nanosecond: starts are no finer than the clock.
-const RATE_MAX: u64 = 1_000_000_000;
-/// Poisson arrivals are drawn one by one, so that their number costs time even where none is sent.
-const POISSON_RATE_MAX: u64 = 10_000_000;
 /// Connections without `-c`.
 const CONNECTIONS: u32 = 64;
 /// More would need more local ports than one address has, four times over.
@@ -32,20 +28,17 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     let proxies = Proxies::new(&raw.proxies)?;
     let common = common(raw, proxies.forward())?;
     let method = method(raw)?;
-    let urls = urls(raw, &common, &method)?;
+    let (urls, times) = urls(raw, &common, &method)?;
     let network = Network::new(&raw.network, raw.embedded_target)?;
     network.fits(urls.origins(), &proxies)?;
     let order = order(raw, &urls)?;
-    let whole = end(raw, &urls)?;
-    let load = load(raw)?;
+    let load = Load::new(&raw.shape, run_length(raw)?, times)?;
+    let whole = end(raw, &urls, &load)?;
     let part = part_of_all(raw, connections(raw)?, whole.requests)?;
     let end = End { requests: part.requests.map(|all| part.own(all)), ..whole };
     let connections = part.own(u64::from(part.connections)) as u32;
     let cores = cores(raw, machine, &part)?;
-    let warmup = duration(&raw.warmup, "--warmup")?.unwrap_or(Nanos::ZERO);
-    if end.once && warmup > Nanos::ZERO {
-        return Err(PlanError::new("--warmup", "does not go with --once: a warm-up would use up lines; leave one out"));
-    }
+    let warmup = warmup(raw, &load, end.once)?;
     let keep_alive = raw.keep_alive.unwrap_or(true);
     let http = Http::new(&raw.http, &urls, keep_alive)?;
     in_flight(connections, &http)?;
@@ -125,8 +118,22 @@ fn method(raw: &RawPlan) -> Result<String, PlanError> {
     }
 }
 
-fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<UrlSet, PlanError> {
+/// The URL set, and the times of its lines where a trace is to be replayed.
+fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<(UrlSet, Vec<Nanos>), PlanError> {
     let mut builder = Builder::new(common, method);
+    if raw.shape.arrivals == Some(Arrivals::Trace) {
+        if !raw.urls.is_empty() {
+            return Err(PlanError::new(
+                "URL",
+                "has no time, as --arrivals trace asks for; write it into the file of -i",
+            ));
+        }
+        if raw.input.is_none() {
+            let problem = "needs -i FILE, whose lines begin with a time, e.g. 0.25 GET http://127.0.0.1:8080/";
+            return Err(PlanError::new("--arrivals trace", problem));
+        }
+        builder.keep_times();
+    }
     for url in &raw.urls {
         builder.push(None, url).map_err(|problem| PlanError::new("URL", problem))?;
     }
@@ -134,16 +141,22 @@ fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<UrlSet, PlanErro
         let content = input.open().map_err(|error| unreadable(&input.name, &error))?;
         builder.push_file(&input.name, content)?;
     }
+    let times = builder.take_times();
     let urls = builder.finish();
     if urls.is_empty() {
         return Err(PlanError::new("URL", "nothing to ask for; give a URL or -i FILE"));
     }
-    Ok(urls)
+    Ok((urls, times))
 }
 
 fn order(raw: &RawPlan, urls: &UrlSet) -> Result<Order, PlanError> {
     let weighted = urls.weights().is_some();
     let order = raw.order.unwrap_or(if weighted { Order::Random } else { Order::Seq });
+    if raw.shape.arrivals == Some(Arrivals::Trace) && order != Order::Seq {
+        let problem =
+            "sends each line at its own time, which leaves an order or weights no meaning; leave one of them out";
+        return Err(PlanError::new("--arrivals trace", problem));
+    }
     if raw.once && weighted {
         let problem = "sends each line once, which leaves weights no meaning; leave one of them out";
         return Err(PlanError::new("--once", problem));
@@ -186,41 +199,42 @@ impl Part {
     }
 }
 
-fn end(raw: &RawPlan, urls: &UrlSet) -> Result<End, PlanError> {
-    let duration = duration(&raw.duration, "-d")?;
-    if duration == Some(Nanos::ZERO) {
-        return Err(PlanError::new("-d 0", "a run must last; write e.g. -d 10s"));
-    }
+fn end(raw: &RawPlan, urls: &UrlSet, load: &Load) -> Result<End, PlanError> {
+    let duration = run_length(raw)?;
     let requests = count(&raw.requests, "-n")?;
-    let once_requests = raw.once.then(|| urls.len());
-    if raw.once && requests.is_some() {
-        return Err(PlanError::new("--once", "sends each line once and -n a number; give one of them"));
+    let once = raw.once || load.trace().is_some();
+    if once && requests.is_some() {
+        let option = if raw.once { "--once" } else { "--arrivals trace" };
+        return Err(PlanError::new(option, "sends each line once and -n a number; give one of them"));
     }
-    let requests = requests.or(once_requests);
-    let default = requests.is_none().then_some(Nanos::from_secs(10));
-    Ok(End { duration: duration.or(default), requests, once: raw.once })
+    let requests = requests.or(once.then(|| urls.len()));
+    let default = match load.stages() {
+        Some(stages) => Some(stages.duration()),
+        None => requests.is_none().then_some(Nanos::from_secs(10)),
+    };
+    Ok(End { duration: duration.or(default), requests, once })
 }
 
-fn load(raw: &RawPlan) -> Result<Load, PlanError> {
-    match &raw.rate {
-        None if raw.arrivals.is_some() => {
-            Err(PlanError::new("--arrivals", "spaces an open load; add -R RATE, or leave it out"))
-        }
-        None => Ok(Load::Closed),
-        Some(text) => {
-            let rate = Rate::parse(text).map_err(|problem| PlanError::new("-R", problem))?;
-            let arrivals = raw.arrivals.unwrap_or(Arrivals::Uniform);
-            let most = match arrivals {
-                Arrivals::Uniform => RATE_MAX,
-                Arrivals::Poisson => POISSON_RATE_MAX,
-            };
-            if u128::from(rate.num) > u128::from(rate.den) * u128::from(most) {
-                let problem = format!("is more than any machine sends; the limit is {most} a second");
-                return Err(PlanError::new(format!("-R {text}"), problem));
-            }
-            Ok(Load::Open { rate, arrivals })
-        }
+/// As `-d` says it.
+fn run_length(raw: &RawPlan) -> Result<Option<Nanos>, PlanError> {
+    match duration(&raw.duration, "-d")? {
+        Some(Nanos::ZERO) => Err(PlanError::new("-d 0", "a run must last; write e.g. -d 10s")),
+        duration => Ok(duration),
     }
+}
+
+fn warmup(raw: &RawPlan, load: &Load, once: bool) -> Result<Nanos, PlanError> {
+    let warmup = duration(&raw.warmup, "--warmup")?.unwrap_or(Nanos::ZERO);
+    let problem = if once && load.trace().is_some() {
+        "does not go with --arrivals trace: a warm-up would use up lines; leave one out"
+    } else if once {
+        "does not go with --once: a warm-up would use up lines; leave one out"
+    } else if load.stages().is_some_and(|stages| stages.first().is_none()) {
+        "has the rate with which the load begins, which is 0; begin above it, or leave the warm-up out"
+    } else {
+        return Ok(warmup);
+    };
+    if warmup == Nanos::ZERO { Ok(warmup) } else { Err(PlanError::new("--warmup", problem)) }
 }
 
 fn connections(raw: &RawPlan) -> Result<u32, PlanError> {
@@ -319,7 +333,7 @@ fn count(text: &Option<String>, option: &str) -> Result<Option<u64>, PlanError> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::raw::{Input, RawHeader, RawHttp};
+    use super::super::raw::{Input, RawHeader, RawHttp, RawShape};
     use super::super::shard::{Cpu, shards};
     use super::*;
 
@@ -333,6 +347,14 @@ mod tests {
 
     fn set(text: &str) -> Option<String> {
         Some(text.to_owned())
+    }
+
+    fn shaped(shape: RawShape) -> RawPlan {
+        RawPlan { shape, ..raw() }
+    }
+
+    fn rate(text: &str) -> RawPlan {
+        shaped(RawShape { rate: set(text), ..RawShape::default() })
     }
 
     #[track_caller]
@@ -386,6 +408,48 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_sends_each_line_once_at_its_time() {
+        let input = |content: &str| Some(Input::of_bytes("urls.txt", content.as_bytes().to_vec()));
+        let shape = RawShape { arrivals: Some(Arrivals::Trace), ..RawShape::default() };
+        let trace = |content| RawPlan { input: input(content), shape: shape.clone(), ..RawPlan::default() };
+        let lines = "5 http://a/1\n5.5s GET http://a/2\n5500ms\tPUT\thttp://a/3\n";
+        let plan = validate(&trace(lines), &machine(4)).expect("a plan");
+        assert_eq!(plan.end, End { duration: None, requests: Some(3), once: true });
+        let starts = plan.load.trace().expect("a trace").starts();
+        assert_eq!(starts, [0, 500, 500].map(Nanos::from_millis));
+        assert_eq!((plan.urls.template(2).method.as_str(), plan.urls.target(2)), ("PUT", "/3"));
+        refused(&trace("5 http://a/\nhttp://a/"), "urls.txt line 2", "has no time");
+        refused(&trace("5 http://a/\n4.9 http://a/"), "urls.txt line 2", "sort the file");
+        refused(&trace("5x http://a/"), "urls.txt line 1", "neither METHOD nor a time");
+        refused(&trace("{\"url\":\"http://a/\"}"), "urls.txt line 1", "has no time");
+        refused(&RawPlan { urls: raw().urls, ..trace(lines) }, "URL", "has no time");
+        refused(&RawPlan { shape: shape.clone(), ..RawPlan::default() }, "--arrivals trace", "needs -i FILE");
+        refused(&RawPlan { requests: set("5"), ..trace(lines) }, "--arrivals trace", "-n");
+        refused(&RawPlan { warmup: set("1s"), ..trace(lines) }, "--warmup", "--arrivals trace");
+        refused(&RawPlan { order: Some(Order::Shuffle), ..trace(lines) }, "--arrivals trace", "order");
+        let weighted = "{\"url\":\"http://a/\",\"time\":1,\"weight\":2}";
+        refused(&trace(weighted), "--arrivals trace", "weights");
+    }
+
+    #[test]
+    fn a_file_with_times_is_also_one_without() {
+        let input = Some(Input::of_bytes("urls.txt", &b"1 http://a/1\n0.5 PUT http://a/2"[..]));
+        let plan = validate(&RawPlan { input, ..RawPlan::default() }, &machine(4)).expect("a plan");
+        assert_eq!((plan.load, plan.urls.template(1).method.as_str()), (Load::Closed, "PUT"));
+    }
+
+    #[test]
+    fn stages_say_how_long_the_run_is() {
+        let stages = |text: &str| shaped(RawShape { stages: set(text), ..RawShape::default() });
+        let end = |raw: &RawPlan| validate(raw, &machine(4)).expect("a plan").end;
+        let (two, one) = (Some(Nanos::from_secs(2)), Some(Nanos::from_secs(1)));
+        assert_eq!(end(&stages("5@1s,9@1s")), End { duration: two, requests: None, once: false });
+        let some = RawPlan { requests: set("3"), ..stages("5@1s,9@1s") };
+        assert_eq!(end(&some), End { duration: two, requests: Some(3), once: false });
+        assert_eq!(end(&RawPlan { duration: set("1s"), ..stages("5@1s,9@1s") }).duration, one);
+    }
+
+    #[test]
     fn nonsense_is_refused_by_the_option_s_name() {
         refused(&RawPlan { threads: set("30s"), ..raw() }, "-t 30s", "did you mean -d?");
         refused(&RawPlan { threads: set("0"), ..raw() }, "-t 0", "at least one");
@@ -395,12 +459,14 @@ mod tests {
         refused(&RawPlan { cores: set("0,9"), ..raw() }, "--cores", "outside the allowed set");
         refused(&RawPlan { cores: set("1,1"), ..raw() }, "--cores", "twice");
         refused(&RawPlan { cores: set("3-1"), ..raw() }, "--cores", "no list");
-        refused(&RawPlan { rate: set("0"), ..raw() }, "-R", "above 0");
-        refused(&RawPlan { rate: set("-1"), ..raw() }, "-R", "above 0");
-        refused(&RawPlan { rate: set("1000000001"), ..raw() }, "-R", "the limit is 1000000000 a second");
-        let poisson = RawPlan { rate: set("20M"), arrivals: Some(Arrivals::Poisson), ..raw() };
+        refused(&rate("0"), "-R", "above 0");
+        refused(&rate("-1"), "-R", "above 0");
+        refused(&rate("1000000001"), "-R", "the limit is 1000000000 a second");
+        let poisson = RawShape { rate: set("20M"), arrivals: Some(Arrivals::Poisson), ..RawShape::default() };
+        let poisson = shaped(poisson);
         refused(&poisson, "-R 20M", "the limit is 10000000 a second");
-        refused(&RawPlan { arrivals: Some(Arrivals::Poisson), ..raw() }, "--arrivals", "-R");
+        let poisson = RawShape { arrivals: Some(Arrivals::Poisson), ..RawShape::default() };
+        refused(&shaped(poisson), "--arrivals", "-R");
         refused(&RawPlan { duration: set("0"), ..raw() }, "-d 0", "must last");
         refused(&RawPlan { duration: set("0s"), ..raw() }, "-d 0", "must last");
         refused(&RawPlan { duration: set("soon"), ..raw() }, "-d", "no duration");
@@ -429,6 +495,8 @@ mod tests {
         let two = RawPlan { shard: set("1/2"), threads: set("2"), connections: set("3"), ..raw() };
         refused(&two, "-t 2", "more threads than connections (-c 3 over 2 processes)");
         refused(&RawPlan { once: true, requests: set("5"), ..raw() }, "--once", "-n");
+        let ramp = RawPlan { duration: set("9s"), warmup: set("1s"), ..rate("0:5") };
+        refused(&ramp, "--warmup", "which is 0");
         refused(&RawPlan::default(), "URL", "nothing to ask for");
         refused(&RawPlan { requests_per_connection: set("0"), ..raw() }, "--requests-per-connection 0", "at least 1");
         let closing = RawPlan { requests_per_connection: set("1"), keep_alive: Some(false), ..raw() };

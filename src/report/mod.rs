@@ -9,6 +9,7 @@ mod heading;
 pub mod json;
 mod network;
 pub mod progress;
+mod shape;
 pub mod summary;
 pub mod terminal;
 pub mod warning;
