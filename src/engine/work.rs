@@ -56,8 +56,9 @@ pub trait Source {
     /// What is due at `now`, and when more will be; at the end of sending, as many as there are slots.
     fn due(&self, now: Nanos) -> Due;
 
-    /// All slots were busy until now, when one becomes free: what fell due meanwhile, nobody could take.
-    fn nobody_was_free(&self, waits: Waits);
+    /// All slots were busy until now, when one becomes free: what fell due meanwhile, nobody could take. By itself that
+    /// changes nothing: it is taken late.
+    fn nobody_was_free(&self, _waits: Waits) {}
 
     /// From this instant on, requests in flight are given up. [`Nanos`] of `u64::MAX` until that is known.
     fn give_up_at(&self) -> Nanos;

@@ -145,31 +145,46 @@ mod tests {
 
     #[test]
     fn each_shape_is_told() {
-        check(RawShape::default(), expect![[r#"
+        check(
+            RawShape::default(),
+            expect![[r#"
             closed load
-            {"model":"closed","shape":null,"rate":null,"stages":null,"speed":null,"arrivals":null,"catch_up":null}"#]]);
+            {"model":"closed","shape":null,"rate":null,"stages":null,"speed":null,"arrivals":null,"catch_up":null}"#]],
+        );
         let ramp = RawShape { rate: Some("0:100/m".into()), arrivals: Some(Arrivals::Poisson), ..RawShape::default() };
-        check(ramp, expect![[r#"
+        check(
+            ramp,
+            expect![[r#"
             open load ramp 0/s to 1.67/s, Poisson arrivals
-            {"model":"open","shape":"ramp","rate":null,"stages":[{"from":0.0,"to":1.6666666666666667,"duration_s":2.0}],"speed":null,"arrivals":"poisson","catch_up":"all"}"#]]);
+            {"model":"open","shape":"ramp","rate":null,"stages":[{"from":0.0,"to":1.6666666666666667,"duration_s":2.0}],"speed":null,"arrivals":"poisson","catch_up":"all"}"#]],
+        );
         let skip = RawShape { catch_up: Some(CatchUp::Skip), ..stages("100@500ms,100:1k@1s,0@500ms") };
-        check(skip, expect![[r#"
+        check(
+            skip,
+            expect![[r#"
             open load in 3 stages, uniform arrivals
               100/s for 500ms, 100/s to 1000/s in 1s, 0/s for 500ms
               what falls due while all connections are busy is skipped, but for the newest
-            {"model":"open","shape":"stages","rate":null,"stages":[{"from":100.0,"to":100.0,"duration_s":0.5},{"from":100.0,"to":1000.0,"duration_s":1.0},{"from":0.0,"to":0.0,"duration_s":0.5}],"speed":null,"arrivals":"uniform","catch_up":"skip"}"#]]);
-        check(stages("250@2s"), expect![[r#"
+            {"model":"open","shape":"stages","rate":null,"stages":[{"from":100.0,"to":100.0,"duration_s":0.5},{"from":100.0,"to":1000.0,"duration_s":1.0},{"from":0.0,"to":0.0,"duration_s":0.5}],"speed":null,"arrivals":"uniform","catch_up":"skip"}"#]],
+        );
+        check(
+            stages("250@2s"),
+            expect![[r#"
             open load of 250/s, uniform arrivals
-            {"model":"open","shape":"ramp","rate":null,"stages":[{"from":250.0,"to":250.0,"duration_s":2.0}],"speed":null,"arrivals":"uniform","catch_up":"all"}"#]]);
+            {"model":"open","shape":"stages","rate":null,"stages":[{"from":250.0,"to":250.0,"duration_s":2.0}],"speed":null,"arrivals":"uniform","catch_up":"all"}"#]],
+        );
         let trace = Some(Arrivals::Trace);
-        check(RawShape { arrivals: trace, speed: Some("2x".into()), ..RawShape::default() }, expect![[r#"
+        check(
+            RawShape { arrivals: trace, speed: Some("2x".into()), ..RawShape::default() },
+            expect![[r#"
             open load at recorded times, 2x
-            {"model":"open","shape":"trace","rate":null,"stages":null,"speed":2.0,"arrivals":"trace","catch_up":"all"}"#]]);
+            {"model":"open","shape":"trace","rate":null,"stages":null,"speed":2.0,"arrivals":"trace","catch_up":"all"}"#]],
+        );
     }
 
     #[test]
     fn many_stages_are_told_as_far_as_there_is_room() {
         let lines = details(&plan(stages(&vec!["100:200@3ms"; 900].join(","))).load);
-        expect![].assert_eq(&lines.join("\n"));
+        expect!["  100/s to 200/s in 3ms, 100/s to 200/s in 3ms, and 898 more"].assert_eq(&lines.join("\n"));
     }
 }

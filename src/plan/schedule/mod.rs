@@ -56,8 +56,10 @@ impl Shape {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Constant(_) => "constant",
-            Self::Stages(stages) if stages.list().len() == 1 => "ramp",
-            Self::Stages(_) => "stages",
+            Self::Stages(stages) => match stages.list() {
+                [only] if only.from != only.to => "ramp",
+                _ => "stages",
+            },
             Self::Trace(_) => "trace",
         }
     }
