@@ -8,18 +8,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::stripe::Stripe;
 use super::control::{Control, NEVER};
 use super::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Waits, Work};
 use crate::clock;
 use crate::plan::proxy::Form;
 use crate::plan::request::SMALL_BODY_BYTES;
-use crate::plan::{CatchUp, Load as Model, Order, Plan, Schedule, Shape, Shard, Walk};
+use crate::plan::{CatchUp, Order, Plan, Shape, Shard, Walk};
 use crate::record::timeline::PageId;
 use crate::record::{Failure, Interval, Latency, Outcome, Stamps, Tally};
 use crate::units::Nanos;
 use crate::wire::content::{ContentDecoder, ContentError};
 use crate::wire::decode::{BodyLength, Head};
 use crate::wire::encode;
+
+mod stripe;
 
 /// Unsent requests are recorded in at most this many groups: at the end, and while others wait for their turn.
 const UNSENT_GROUPS: u64 = 1 << 20;
@@ -58,13 +61,6 @@ struct State {
     intended_on_pages: u64,
     last_done: Nanos,
     cpu_at_t0: Option<Nanos>,
-}
-
-/// The tickets of one phase, taken in order.
-struct Stripe {
-    /// `None` for a closed load.
-    schedule: Option<Schedule>,
-    taken: u64,
 }
 
 impl Load {
@@ -220,32 +216,6 @@ fn render_line(plan: &Plan, line: u64, form: &Form, out: &mut Vec<u8>) {
     encode::render_as(form, out, plan.urls.template(line), plan.urls.target(line), own_body);
     if let Some(body) = plan.body_of(line).filter(|body| body.len() <= SMALL_BODY_BYTES) {
         out.extend_from_slice(body);
-    }
-}
-
-impl Stripe {
-    /// The tickets of `shard` in a phase of this shape; `load` says how they are spaced.
-    fn new(load: &Model, shape: Option<&Shape>, seed: u64, shard: Shard) -> Self {
-        let schedule = match (load, shape) {
-            (Model::Open { arrivals, .. }, Some(shape)) => {
-                Some(Schedule::new(shape, *arrivals, seed, shard.index, shard.count))
-            }
-            _ => None,
-        };
-        Self { schedule, taken: 0 }
-    }
-
-    /// When the next ticket of the phase that began at `from` falls due; `now` for a closed load.
-    fn next_at(&self, from: Nanos, now: Nanos) -> Nanos {
-        self.schedule.as_ref().map_or(now, |schedule| Nanos(from.0.saturating_add(schedule.peek().0)))
-    }
-
-    fn take(&mut self) -> u64 {
-        if let Some(schedule) = &mut self.schedule {
-            schedule.take();
-        }
-        self.taken += 1;
-        self.taken - 1
     }
 }
 

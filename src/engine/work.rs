@@ -174,7 +174,7 @@ pub(crate) trait Work: Source + Sink + 'static {
 
 /// Whose fault it is where requests were not taken up.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Waits {
+pub struct Waits {
     /// When a slot was last found free after all were busy: from then on nothing but the client kept requests back.
     pub(crate) free_at: Nanos,
     /// How much of an earlier wait the stalls of the core made.

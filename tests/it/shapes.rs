@@ -103,6 +103,19 @@ fn processes_share_a_trace() {
     }
 }
 
+#[test]
+fn a_printed_plan_replays_the_trace() {
+    let server = Server::answering(OK);
+    let (_folder, urls) = file(format!("0 {0}\n100ms {0}\n", server.url("/")));
+    let args = ["-i", &urls, "--arrivals", "trace", "--speed", "0.5x", "-c", "1"];
+    let printed = bench(&[&args[..], &["--print-plan"]].concat());
+    let (_other, plan) = file(&printed.assert_code(0).stdout);
+    let (flags, plan) = (measure(&args), measure(&["--plan", &plan]));
+    assert_eq!(flags.at("config_digest"), plan.at("config_digest"), "{}", printed.stdout);
+    assert!(flags.float("window_s") >= 0.2, "half as fast");
+    flags.assert_ok(2);
+}
+
 /// A load of 200/s in which the target stands still for a second.
 fn paused(catch_up: &str) -> Report {
     let target = TargetProgram::start();
