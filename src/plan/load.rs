@@ -78,7 +78,7 @@ impl Load {
             }
             None => Ok(Self::Closed),
             Some(shape) => {
-                let subject = raw.rate.as_ref().map_or("--stages".to_owned(), |rate| format!("-R {rate}"));
+                let subject = raw.rate.as_ref().map_or_else(|| "--stages".to_owned(), |rate| format!("-R {rate}"));
                 at_most(subject, &shape, arrivals)?;
                 Ok(Self::Open { shape, arrivals, catch_up: raw.catch_up.unwrap_or_default() })
             }

@@ -207,7 +207,7 @@ fn end(raw: &RawPlan, urls: &UrlSet, load: &Load) -> Result<End, PlanError> {
         let option = if raw.once { "--once" } else { "--arrivals trace" };
         return Err(PlanError::new(option, "sends each line once and -n a number; give one of them"));
     }
-    let requests = requests.or(once.then(|| urls.len()));
+    let requests = requests.or_else(|| once.then(|| urls.len()));
     let default = match load.stages() {
         Some(stages) => Some(stages.duration()),
         None => requests.is_none().then_some(Nanos::from_secs(10)),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::terminal::COLUMNS;
-use crate::plan::schedule::Stage;
+use crate::plan::schedule::{Speed, Stage};
 use crate::plan::{Arrivals, CatchUp, Load, Shape};
 use crate::units::Rate;
 
@@ -69,7 +69,8 @@ pub(super) fn load(load: &Load) -> String {
             [only] => format!("of {}", rate_text(only.from)),
             list => format!("in {} stages", list.len()),
         },
-        Shape::Trace(trace) => format!("at recorded times, {}", trace.speed),
+        Shape::Trace(trace) if trace.speed == Speed::ONE => "at recorded times".to_owned(),
+        Shape::Trace(trace) => format!("at recorded times, {} as fast", trace.speed),
     };
     format!("open load {shape}{arrivals}")
 }
@@ -177,7 +178,7 @@ mod tests {
         check(
             RawShape { arrivals: trace, speed: Some("2x".into()), ..RawShape::default() },
             expect![[r#"
-            open load at recorded times, 2x
+            open load at recorded times, 2x as fast
             {"model":"open","shape":"trace","rate":null,"stages":null,"speed":2.0,"arrivals":"trace","catch_up":"all"}"#]],
         );
     }
