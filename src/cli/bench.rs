@@ -9,6 +9,7 @@ use clap::{ArgAction, ValueEnum};
 
 use super::auth::AuthArgs;
 use super::driver::DriverArg;
+use super::expect::ExpectArgs;
 use super::http::HttpArgs;
 use super::mask;
 use super::network::NetworkArgs;
@@ -41,6 +42,8 @@ pub struct Args {
     network: NetworkArgs,
     #[command(flatten)]
     proxies: ProxyArgs,
+    #[command(flatten)]
+    expect: ExpectArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -239,7 +242,7 @@ impl Args {
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
     pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, http, auth, tls, network, proxies, limits, output, plan: _ } = self;
+        let Self { urls, load, request, http, auth, tls, network, proxies, expect, limits, output, plan: _ } = self;
         let outputs = output.check()?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -275,6 +278,7 @@ impl Args {
             network: network.gather(),
             proxies: proxies.gather()?,
             auth: auth.gather()?,
+            expect: expect.gather()?,
             compressed: request.compressed,
             decode: request.decode,
             keep_alive: request.keep_alive,

@@ -11,11 +11,13 @@ use super::work::{Due, Finished, Next, Source, Ticket, Waits, Work};
 use crate::clock;
 use crate::plan::proxy::Form;
 use crate::plan::request::SMALL_BODY_BYTES;
-use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
+use crate::plan::{Expect, Load as Model, Order, Plan, Schedule, Shard, Walk};
 use crate::record::timeline::PageId;
 use crate::record::{Interval, Outcome, Stamps, Tally};
 use crate::units::Nanos;
 use crate::wire::encode;
+
+use recorder::Intake;
 
 mod recorder;
 
@@ -38,6 +40,11 @@ pub struct Load {
     large_bodies: bool,
     walk: Walk,
     warmup_walk: Walk,
+    /// The plan's, with searchers of this core's own.
+    expect: Expect,
+    judges: bool,
+    /// What answers were taken in by, for the next ones; at most one a slot.
+    spare: RefCell<Vec<Box<Intake>>>,
     state: RefCell<State>,
 }
 
@@ -92,8 +99,22 @@ impl Load {
         let forms = if plan.urls.len() == 1 { plan.proxies.forms() } else { &[] };
         let only_request = forms.iter().map(only_request).collect();
         let large_bodies = plan.longest_body() > SMALL_BODY_BYTES;
-        let state = RefCell::new(state);
-        Self { plan, shard, control, turn_page, only_request, large_bodies, walk, warmup_walk, state }
+        let (expect, judges) = (plan.expect.clone(), !plan.expect.is_empty());
+        let (spare, state) = (RefCell::default(), RefCell::new(state));
+        Self {
+            plan,
+            shard,
+            control,
+            turn_page,
+            only_request,
+            large_bodies,
+            walk,
+            warmup_walk,
+            expect,
+            judges,
+            spare,
+            state,
+        }
     }
 
     fn share(&self) -> Option<u64> {

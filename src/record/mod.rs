@@ -1,6 +1,7 @@
 //! What was measured: plain data, added up and never derived. Pure: instants are arguments.
 
 pub mod blame;
+pub mod check;
 pub mod environment;
 pub mod finding;
 pub mod flow;
@@ -15,6 +16,7 @@ pub mod timeline;
 pub mod vitals;
 
 pub use blame::{Blame, Shares};
+pub use check::CheckSample;
 pub use environment::Environment;
 pub use finding::{Finding, FindingKind};
 pub use flow::Flow;

@@ -1,6 +1,7 @@
 //! What is counted of requests, by shard and, added up, in total. Allocated before the start; recording allocates nothing.
 
 use super::blame::{Blame, Shares};
+use super::check::{CheckSample, SAMPLES_MAX};
 use super::flow::Flow;
 use super::histogram::Histogram;
 use super::latency::{Latency, PerLatency};
@@ -78,6 +79,8 @@ pub struct Tally {
     pub failures: [u64; Failure::ALL.len()],
     /// Why the first of each kind failed, where more is known than the kind; in the order of [`Failure::ALL`].
     pub reasons: [Option<Box<str>>; Failure::ALL.len()],
+    /// Answers that were not what was expected, at most [`SAMPLES_MAX`].
+    pub check_samples: Vec<CheckSample>,
     /// Answers by status code, 0 to 999; sums to `ok + http_error`.
     pub status: Vec<u64>,
     /// Bytes on the wire.
@@ -100,6 +103,7 @@ impl Default for Tally {
             counts: Counts::default(),
             failures: [0; Failure::ALL.len()],
             reasons: Default::default(),
+            check_samples: Vec::new(),
             status: vec![0; 1000],
             traffic: Traffic::default(),
             warmup: Warmup::default(),
@@ -150,6 +154,8 @@ impl Tally {
         for (first, other) in self.reasons.iter_mut().zip(&other.reasons) {
             *first = first.take().or_else(|| other.clone());
         }
+        let room = SAMPLES_MAX.saturating_sub(self.check_samples.len());
+        self.check_samples.extend(other.check_samples.iter().take(room).cloned());
         for (sum, &part) in self.status.iter_mut().zip(&other.status) {
             *sum += part;
         }

@@ -10,6 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use serde::Serialize;
 
+use super::checks::{self, CheckSample};
 use super::echo::{self, PlanEcho};
 use super::summary::{self, Rates, ShardSummary, Statistics, Summary, interval_start_s};
 use crate::record::{Failure, Histogram, Latency, Point, ShardRecord, Tally, histogram};
@@ -51,6 +52,7 @@ struct Report<'a> {
     counts: Counts,
     failures: BTreeMap<&'static str, u64>,
     failure_reasons: BTreeMap<&'static str, &'a str>,
+    check_samples: Vec<CheckSample<'a>>,
     status: BTreeMap<String, u64>,
     warmup: Warmup,
     rate_per_s: RatePerS,
@@ -250,6 +252,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         counts: Counts::new(total),
         failures: failures(total),
         failure_reasons: failure_reasons(total),
+        check_samples: checks::samples(total),
         status: summary.status.iter().map(|(status, n)| (format!("{status:03}"), *n)).collect(),
         warmup: Warmup { requests: total.warmup.requests, failed: total.warmup.failed },
         rate_per_s: RatePerS::new(&summary.rates),

@@ -6,7 +6,7 @@ use super::echo::config_digest;
 use super::health::Health;
 use super::warning::{self, Warning};
 use crate::plan::Plan;
-use crate::record::{Histogram, Latency, PerLatency, RunRecord, ShardRecord, Tally};
+use crate::record::{Failure, Histogram, Latency, PerLatency, RunRecord, ShardRecord, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// The quantiles of every latency: their names in reports, and q.
@@ -47,6 +47,8 @@ pub struct Summary<'a> {
     pub nothing_succeeded: bool,
     /// The share of errors is above the plan's limit: the answer is no.
     pub too_many_errors: bool,
+    /// An answer was not what was expected: the answer is no.
+    pub expectation_failed: bool,
     /// Workers that died before the end: no answer can be given.
     pub workers_lost: u64,
     /// Whether its numbers may be believed.
@@ -141,6 +143,7 @@ impl<'a> Summary<'a> {
             ring_flags: ring_flags(&record.shards),
             nothing_succeeded: total.counts.ok == 0,
             too_many_errors: too_many_errors(plan, total),
+            expectation_failed: total.failures[Failure::Check as usize] > 0,
             workers_lost: record.shards.iter().filter(|shard| shard.lost.is_some()).count() as u64,
             health: Health::new(plan, record),
             warnings: Vec::new(),
@@ -240,8 +243,8 @@ pub fn interval_start_s(id: crate::record::timeline::IntervalId, window: Nanos) 
 mod tests {
     use super::super::fixture::{self, MS, Run, US, raw};
     use super::*;
+    use crate::record::Outcome;
     use crate::record::timeline::IntervalId;
-    use crate::record::{Failure, Outcome};
 
     #[test]
     fn what_ends_in_the_drain_is_counted_and_not_in_the_rate() {

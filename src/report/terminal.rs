@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use super::checks;
 use super::diagnosis;
 use super::heading::heading;
 use super::health::Verdict;
@@ -87,6 +88,11 @@ fn write_accounting(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<(
     let failures: Vec<_> = failures.map(|(kind, n)| format!("{}: {n}", kind.name())).collect();
     if !failures.is_empty() {
         write_wrapped(out, "Failures:     ", &failures.join(", "))?;
+    }
+    let mut label = "Unexpected:   ";
+    for sample in checks::lines(summary) {
+        write_wrapped(out, label, &sample)?;
+        label = "              ";
     }
     if counts.redials > 0 {
         writeln!(out, "Redials:      {} requests sent again on a fresh connection", counts.redials)?;

@@ -6,13 +6,27 @@ use std::future::{Future, ready};
 use super::Load;
 use crate::clock;
 use crate::engine::work::{Body, Dial, Moved, Sink, Ticket};
-use crate::record::{Failure, Latency, Outcome, Stamps};
+use crate::record::check::SAMPLES_MAX;
+use crate::record::{CheckSample, Failure, Latency, Outcome, Stamps};
 use crate::units::Nanos;
 use crate::wire::content::{ContentDecoder, ContentError};
 use crate::wire::decode::{BodyLength, Head};
+use crate::wire::expect::Judge;
 
 /// So much of a reason is kept: a server may have had a say in it, such as by the names of its certificate.
 const REASON_CHARS_MAX: usize = 300;
+
+/// So much is shown of an answer that was not what was expected.
+const SAMPLE_CHARS_MAX: usize = 100;
+
+/// What takes in the body of an answer.
+#[derive(Default)]
+pub struct Intake {
+    /// Where codings are undone.
+    decoder: Option<ContentDecoder>,
+    /// Where something is expected.
+    judge: Judge,
+}
 
 impl Load {
     /// A body that is not what its head says breaks HTTP.
@@ -21,11 +35,54 @@ impl Load {
         self.explain(Failure::Protocol, &error);
         Failure::Protocol
     }
+
+    /// An answer that was not what was expected; those of the warm-up leave no trace.
+    #[cold]
+    fn unexpected(&self, ticket: &Ticket, judge: &mut Judge) -> Failure {
+        let Err(missed) = judge.finish(&self.expect) else { unreachable!("it fell short of something") };
+        let tally = &mut self.state.borrow_mut().tally;
+        let reason = &mut tally.reasons[Failure::Check as usize];
+        if !ticket.warmup && (reason.is_none() || tally.check_samples.len() < SAMPLES_MAX) {
+            let (expected, status) = (missed.expected(&self.expect), judge.status());
+            reason.get_or_insert_with(|| format!("{expected}; the answer had status {status}").into());
+            let shown = |bytes: &[u8]| {
+                let text = self.plan.redact(ticket.line, bytes);
+                String::from_utf8_lossy(&text).chars().take(SAMPLE_CHARS_MAX).collect()
+            };
+            let came = judge.came(&self.expect, shown).into();
+            tally.check_samples.push(CheckSample { expected: expected.into(), status, came });
+        }
+        Failure::Check
+    }
+
+    fn take_in(&self, ticket: &Ticket, intake: &mut Intake, piece: &[u8]) -> Result<(), Failure> {
+        let Intake { decoder, judge } = intake;
+        let mut feed = |piece: &[u8]| {
+            if self.judges {
+                judge.feed(&self.expect, piece);
+            }
+        };
+        if let Some(decoder) = decoder {
+            let before = decoder.decoded();
+            let fed = decoder.feed(piece, feed);
+            if !ticket.warmup {
+                self.state.borrow_mut().tally.traffic.decoded += decoder.decoded() - before;
+            }
+            fed.map_err(|error| self.undecodable(error))?;
+        } else {
+            feed(piece);
+        }
+        if judge.is_too_large() { Err(self.unexpected(ticket, judge)) } else { Ok(()) }
+    }
+
+    fn intake(&self) -> Box<Intake> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
 }
 
 impl Sink for Load {
-    // In a box: every slot has room for one, and most runs decode nothing.
-    type Intake = Box<ContentDecoder>;
+    // In a box: every slot has room for one, and most runs take nothing in.
+    type Intake = Box<Intake>;
 
     fn beat(&self, now: Nanos) {
         if now < self.control.t0() {
@@ -68,33 +125,46 @@ impl Sink for Load {
     }
 
     fn reads_heads(&self) -> bool {
-        self.plan.decode
+        self.plan.decode || self.judges
     }
 
-    fn head(&self, _: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
-        if !self.plan.decode || head.body == BodyLength::None {
-            return Ok(Body::Discard);
+    fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
+        let mut intake = self.intake();
+        let decodes = self.plan.decode && head.body != BodyLength::None;
+        let decoder = decodes.then(|| ContentDecoder::of(head.headers())).transpose();
+        intake.decoder = decoder.map_err(|error| self.undecodable(error))?;
+        let mut wanted = decodes;
+        if self.judges {
+            intake.judge.begin(&self.expect, head, ticket.head_request, decodes);
+            if intake.judge.is_too_large() {
+                return Err(self.unexpected(ticket, &mut intake.judge));
+            }
+            wanted |= intake.judge.wants_body(&self.expect, head.body);
         }
-        let decoder = ContentDecoder::of(head.headers()).map_err(|error| self.undecodable(error))?;
-        Ok(Body::Stream(Box::new(decoder)))
+        if wanted {
+            return Ok(Body::Stream(intake));
+        }
+        self.spare.borrow_mut().push(intake);
+        Ok(Body::Discard)
     }
 
     fn body(
         &self,
         ticket: &Ticket,
-        decoder: &mut Self::Intake,
+        intake: &mut Self::Intake,
         piece: &[u8],
     ) -> impl Future<Output = Result<(), Failure>> {
-        let before = decoder.decoded();
-        let fed = decoder.feed(piece, |_| {});
-        if !ticket.warmup {
-            self.state.borrow_mut().tally.traffic.decoded += decoder.decoded() - before;
-        }
-        ready(fed.map_err(|error| self.undecodable(error)))
+        ready(self.take_in(ticket, intake, piece))
     }
 
-    fn end(&self, _: &Ticket, mut decoder: Self::Intake) -> Result<(), Failure> {
-        decoder.finish().map_err(|error| self.undecodable(error))
+    fn end(&self, ticket: &Ticket, mut intake: Self::Intake) -> Result<(), Failure> {
+        if let Some(mut decoder) = intake.decoder.take() {
+            decoder.finish().map_err(|error| self.undecodable(error))?;
+        }
+        let met = !self.judges || intake.judge.finish(&self.expect).is_ok();
+        let ended = if met { Ok(()) } else { Err(self.unexpected(ticket, &mut intake.judge)) };
+        self.spare.borrow_mut().push(intake);
+        ended
     }
 
     fn explain(&self, failure: Failure, reason: &dyn Display) {
