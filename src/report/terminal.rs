@@ -90,7 +90,7 @@ fn write_accounting(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<(
         write_wrapped(out, "Failures:     ", &failures.join(", "))?;
     }
     let mut label = "Unexpected:   ";
-    for sample in checks::lines(summary) {
+    for sample in checks::lines(total) {
         write_wrapped(out, label, &sample)?;
         label = "              ";
     }

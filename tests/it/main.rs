@@ -5,6 +5,7 @@
 
 mod accuracy;
 mod bad_input;
+mod checks;
 mod connections;
 mod content;
 mod driver;
