@@ -100,7 +100,7 @@ struct LoadArgs {
 struct RequestArgs {
     /// A file with a URL a line, each with an optional METHOD before it; # starts a comment; - is standard input. A
     /// file that starts with { is JSON Lines: {"method","url","header":{"K":["v"]},"body":base64,"weight":N,"tag"}; a
-    /// line's headers and body replace those of -H and -b; tag is ignored
+    /// line's headers and body replace those of -H and -b; the report has figures by tag
     #[arg(short = 'i', long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// In which order lines are asked for [default: seq; random where lines have weights]

@@ -85,7 +85,7 @@ impl Load {
         let state = State {
             warmup: stripe(warmup_seed),
             measured: stripe(plan.seed),
-            tally: Tally::default(),
+            tally: Tally::with_tags(plan.urls.tags().names().len()),
             page: Box::default(),
             intended_on_pages: 0,
             last_done: Nanos::ZERO,
@@ -319,6 +319,7 @@ impl Work for Load {
             let counts = &state.tally.counts;
             let ended = counts.ok + counts.http_error + counts.failed + counts.unsent + counts.in_flight_at_end;
             let never = Stamps { intended: end, ready: end, done: end, ..Stamps::default() };
+            state.tally.untagged = counts.intended - ended;
             for _ in ended..counts.intended {
                 state.tally.record(Outcome::InFlightAtEnd, &never);
             }

@@ -19,6 +19,7 @@ pub mod request;
 pub mod schedule;
 pub mod shard;
 pub mod source;
+pub mod tags;
 pub mod tls;
 pub mod urlset;
 pub mod validate;

@@ -6,6 +6,7 @@ use super::flow::Flow;
 use super::histogram::Histogram;
 use super::latency::{Latency, PerLatency};
 use super::outcome::{Failure, Outcome, Stamps};
+use super::tags::{self, TagTally};
 use super::vitals::STALL;
 use crate::units::Nanos;
 
@@ -70,6 +71,13 @@ pub struct Censored {
     pub least: Option<Nanos>,
 }
 
+impl Censored {
+    pub(super) fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.least = [self.least, other.least].into_iter().flatten().min();
+    }
+}
+
 /// Everything that is counted of requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tally {
@@ -91,6 +99,10 @@ pub struct Tally {
     pub latencies: PerLatency<Histogram>,
     /// Which of `latencies[Latency::Response]` are lower bounds.
     pub censored: Censored,
+    /// By the plan's tags; empty where it has none.
+    pub tags: Vec<TagTally>,
+    /// Requests in flight when their worker died: nobody knows their tags.
+    pub untagged: u64,
     /// What client and pool had of `latencies[Latency::Response]`.
     pub blame: Blame,
     /// What entered and left.
@@ -109,6 +121,8 @@ impl Default for Tally {
             warmup: Warmup::default(),
             latencies: PerLatency::default(),
             censored: Censored::default(),
+            tags: Vec::new(),
+            untagged: 0,
             blame: Blame::default(),
             flow: Flow::default(),
         }
@@ -116,6 +130,11 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// An empty one that also counts by so many tags.
+    pub fn with_tags(count: usize) -> Self {
+        Self { tags: vec![TagTally::default(); count], ..Self::default() }
+    }
+
     /// Counts a request that was taken up and came to `outcome`.
     pub fn record(&mut self, outcome: Outcome, stamps: &Stamps) {
         self.record_lags(stamps);
@@ -169,8 +188,12 @@ impl Tally {
         }
         self.blame.add(&other.blame);
         self.flow.add(other.flow);
-        self.censored.count += other.censored.count;
-        self.censored.least = [self.censored.least, other.censored.least].into_iter().flatten().min();
+        self.censored.add(other.censored);
+        self.tags.resize_with(self.tags.len().max(other.tags.len()), TagTally::default);
+        for (sum, part) in self.tags.iter_mut().zip(&other.tags) {
+            sum.add(part);
+        }
+        self.untagged += other.untagged;
     }
 
     /// Checks the accounting identity of the contract and what must follow from it.
@@ -205,7 +228,7 @@ impl Tally {
         if counts.intended < counts.sent || counts.sent < answered {
             return Err(format!("intended ≥ sent ≥ answered does not hold: {counts:?}"));
         }
-        Ok(())
+        tags::check(&self.tags, counts, &self.failures, self.untagged)
     }
 
     fn record_lags(&mut self, stamps: &Stamps) {

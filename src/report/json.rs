@@ -10,6 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use serde::Serialize;
 
+use self::tags::Tag;
 use super::checks::{self, CheckSample};
 use super::echo::{self, PlanEcho};
 use super::summary::{self, Rates, ShardSummary, Statistics, Summary, interval_start_s};
@@ -63,6 +64,7 @@ struct Report<'a> {
     histogram_bounds: HistogramBounds,
     histograms: BTreeMap<&'static str, String>,
     intervals: Vec<Interval>,
+    tags: Vec<Tag<'a>>,
     shards: Vec<Shard<'a>>,
     warnings: Vec<Warning<'a>>,
     interrupted: bool,
@@ -275,6 +277,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         },
         histograms,
         intervals: record.timeline.iter().map(|point| Interval::new(point, record.window)).collect(),
+        tags: tags::tags(summary)?,
         shards: record.shards.iter().zip(&summary.shards).map(|(shard, figures)| Shard::new(shard, figures)).collect(),
         warnings: summary.warnings.iter().map(|w| Warning { code: w.code(), text: &w.text }).collect(),
         interrupted: record.interrupted,
@@ -421,5 +424,6 @@ impl<'a> Shard<'a> {
     }
 }
 
+mod tags;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,7 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)?;
     write_latency(summary, out)?;
     writeln!(out)?;
+    tags::write_tags(summary, out)?;
     write_shards(summary, out)?;
     write_warnings(summary, out)
 }
@@ -212,5 +213,6 @@ pub(super) fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
+mod tags;
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ mod proxy;
 mod report;
 mod secrets;
 mod support;
+mod tags;
 mod target;
 mod tidy;
 mod tls;

@@ -41,10 +41,12 @@ impl Load {
     fn unexpected(&self, ticket: &Ticket, judge: &mut Judge) -> Failure {
         let Err(missed) = judge.finish(&self.expect) else { unreachable!("it fell short of something") };
         let tally = &mut self.state.borrow_mut().tally;
-        let reason = &mut tally.reasons[Failure::Check as usize];
-        if !ticket.warmup && (reason.is_none() || tally.check_samples.len() < SAMPLES_MAX) {
+        if !ticket.warmup && tally.check_samples.len() < SAMPLES_MAX {
             let (expected, status) = (missed.expected(&self.expect), judge.status());
-            reason.get_or_insert_with(|| format!("{expected}; the answer had status {status}").into());
+            let reason = || {
+                format!("the answer, of status {status}, failed {expected}").chars().take(REASON_CHARS_MAX).collect()
+            };
+            tally.reasons[Failure::Check as usize].get_or_insert_with(reason);
             let shown = |bytes: &[u8]| {
                 let text = self.plan.redact(ticket.line, bytes);
                 String::from_utf8_lossy(&text).chars().take(SAMPLE_CHARS_MAX).collect()
@@ -181,6 +183,9 @@ impl Sink for Load {
         }
         self.turn_to(state, stamps.done);
         state.tally.record(outcome, stamps);
+        if let Some(tag) = self.plan.urls.tags().of(ticket.line) {
+            state.tally.tags[tag].record(outcome, stamps);
+        }
         state.tally.flow.leave(stamps.done);
         state.tally.traffic.sent += moved.sent;
         state.tally.traffic.received += moved.received;
