@@ -44,6 +44,7 @@ pub struct Load {
     expect: Expect,
     judges: bool,
     /// What answers were taken in by, for the next ones; at most one a slot.
+    #[allow(clippy::vec_box, reason = "a slot takes one whole, and gives it back so")]
     spare: RefCell<Vec<Box<Intake>>>,
     state: RefCell<State>,
 }

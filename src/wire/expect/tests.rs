@@ -1,3 +1,5 @@
+//! Verdicts over small answers, and what is said of those that fell short.
+
 use super::*;
 use crate::plan::raw::{RawExpect, RawExpectedBody};
 
