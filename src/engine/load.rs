@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::recorder::Intake;
 use super::control::{Control, NEVER};
 use super::work::{Due, Finished, Next, Source, Ticket, Waits, Work};
 use crate::clock;
@@ -16,8 +17,6 @@ use crate::record::timeline::PageId;
 use crate::record::{Interval, Outcome, Stamps, Tally};
 use crate::units::Nanos;
 use crate::wire::encode;
-
-use recorder::Intake;
 
 mod recorder;
 
