@@ -220,6 +220,28 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("\"{text}\" is beyond 2^53 (9007199254740992)"))
 }
 
+/// Reads a size in bytes: `512`, `64KiB`, `1.5MiB`, `2GB`; at most 2^53.
+///
+/// # Errors
+/// A sentence fragment for the caller to put behind the option's name.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let bad = || format!("{} is no size; write e.g. 512, 64KiB or 10MB", quoted(text));
+    let (number, suffix) = split_number(text).ok_or_else(bad)?;
+    let unit = match suffix {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    let bytes = number.times(unit).ok_or_else(bad)?;
+    let bytes = u64::try_from(bytes).ok().filter(|&bytes| bytes <= COUNT_MAX);
+    bytes.ok_or_else(|| format!("\"{text}\" is beyond 2^53 bytes"))
+}
+
 /// A length of time as people read it in a table, from microseconds: `41.2us`, `635.91ms`, `12.04s`.
 pub fn format_us(us: f64) -> String {
     let (value, unit) = match us {
@@ -423,6 +445,16 @@ mod tests {
         assert_eq!(parse_count("9007199254740992"), Ok(COUNT_MAX));
         for text in ["9007199254740993", "1.5", "-1", "", "ten", "0x10"] {
             assert!(parse_count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_decimal_or_binary_and_say_which() {
+        for (text, bytes) in [("0", 0), ("512B", 512), ("64KiB", 65_536), ("1.5MiB", 3 << 19), ("2GB", 2_000_000_000)] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "1k", "1M", "0.5", "-1", "9007199254740993", "MiB"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
         }
     }
 

@@ -9,6 +9,7 @@ use clap::{ArgAction, ValueEnum};
 
 use super::auth::AuthArgs;
 use super::driver::DriverArg;
+use super::expect::ExpectArgs;
 use super::http::HttpArgs;
 use super::mask;
 use super::network::NetworkArgs;
@@ -42,6 +43,8 @@ pub struct Args {
     network: NetworkArgs,
     #[command(flatten)]
     proxies: ProxyArgs,
+    #[command(flatten)]
+    expect: ExpectArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -94,7 +97,7 @@ struct RequestArgs {
     /// A file with a URL a line, each with an optional METHOD before it, and before that the time of a trace; # starts a
     /// comment; - is standard input. A file that starts with { is JSON Lines:
     /// {"method","url","header":{"K":["v"]},"body":base64,"weight":N,"tag","time"}; a line's headers and body replace
-    /// those of -H and -b; tag is ignored
+    /// those of -H and -b; the report has figures by tag
     #[arg(short = 'i', long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// In which order lines are asked for [default: seq; random where lines have weights]
@@ -228,7 +231,7 @@ impl Args {
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
     pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, http, auth, tls, network, proxies, limits, output, plan: _ } = self;
+        let Self { urls, load, request, http, auth, tls, network, proxies, expect, limits, output, plan: _ } = self;
         let outputs = output.check()?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -263,6 +266,7 @@ impl Args {
             network: network.gather(),
             proxies: proxies.gather()?,
             auth: auth.gather()?,
+            expect: expect.gather()?,
             compressed: request.compressed,
             decode: request.decode,
             keep_alive: request.keep_alive,

@@ -23,18 +23,20 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 10] = [
+const TOPICS: [Topic; 12] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
         text: include_str!("topics/measuring.txt"),
     },
+    Topic { name: "health", about: "whether the figures may be believed", text: include_str!("topics/health.txt") },
     Topic {
         name: "shapes",
         about: "ramps, stages, traces: an open load over time",
         text: include_str!("topics/shapes.txt"),
     },
     Topic { name: "urlset", about: "many URLs: -i and its lines", text: include_str!("topics/urlset.txt") },
+    Topic { name: "checks", about: "what answers must be", text: include_str!("topics/checks.txt") },
     Topic { name: "http", about: "HTTP/2, streams, pipelines", text: include_str!("topics/http.txt") },
     Topic {
         name: "containers",

@@ -5,6 +5,7 @@ pub mod bench;
 mod driver;
 mod embedded;
 pub mod exit;
+mod expect;
 pub mod help;
 mod http;
 mod mask;

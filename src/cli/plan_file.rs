@@ -176,7 +176,7 @@ impl Entry {
     /// What is wrong with its value, as far as the command line's declaration tells.
     fn check(&self) -> Result<(), String> {
         if self.placeholder {
-            let file = if mask::kind(&self.key).is_some() { ", or @FILE with it" } else { "" };
+            let file = if mask::takes_file(&self.key) { ", or @FILE with it" } else { "" };
             return Err(format!("still has the placeholder ***; write the secret in its place{file}"));
         }
         parse(&self.arguments).map(|_| ())

@@ -141,6 +141,7 @@ fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
         "read-timeout" => plan.timeouts.read.and_then(time),
         "deadline" => plan.timeouts.deadline.and_then(time),
         "drain" => time(plan.drain),
+        "max-body" => plan.expect.max_body.map(|bytes| bytes.to_string()),
         "requests-per-connection" => plan.requests_per_connection.map(|requests| requests.to_string()),
         "keep-alive" => return Some(Value::Boolean(plan.keep_alive)),
         _ if Takes::of(option) == Takes::Switch => return Some(Value::Boolean(false)),
@@ -154,7 +155,7 @@ fn secret(key: &str, value: &Value) -> Option<String> {
     let kind = mask::kind(key);
     let left_out = |value: &Value| value.as_str().is_some_and(|text| mask::is_placeholder(kind, text));
     let any = value.as_array().map_or_else(|| left_out(value), |values| values.iter().any(left_out));
-    let file = if kind.is_some() { ", or @FILE with it" } else { "" };
+    let file = if mask::takes_file(key) { ", or @FILE with it" } else { "" };
     any.then(|| format!("A secret was left out: write it in the place of ***{file}"))
 }
 
@@ -178,7 +179,7 @@ mod tests {
         let text = printed(&raw, &["http://host/"]);
         let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
-        let none = "requests, rate, stages, arrivals, speed, catch-up, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, read-timeout, deadline, max-error-rate, abort-on, output";
+        let none = "requests, rate, stages, arrivals, speed, catch-up, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, expect-status, expect-header, expect-body, max-body, read-timeout, deadline, max-error-rate, abort-on, output";
         assert_eq!(unset.trim_end(), none);
         let set: toml::Table = set.parse().expect("TOML");
         let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();

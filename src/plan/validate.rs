@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::auth::Authorization;
 use super::error::PlanError;
+use super::expect::Expect;
 use super::order::Order;
 use super::raw::RawPlan;
 use super::request::{Common, HeaderEdit, SMALL_BODY_BYTES, is_token, parse_header};
@@ -65,6 +66,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         network,
         proxies,
         decode: raw.decode,
+        expect: Expect::new(&raw.expect)?,
         keep_alive,
         requests_per_connection: http.requests_per_connection(&raw.requests_per_connection, keep_alive)?,
         start_anyway: raw.start_anyway,

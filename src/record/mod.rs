@@ -1,6 +1,7 @@
 //! What was measured: plain data, added up and never derived. Pure: instants are arguments.
 
 pub mod blame;
+pub mod check;
 pub mod environment;
 pub mod finding;
 pub mod flow;
@@ -10,11 +11,13 @@ pub mod merge;
 pub mod outcome;
 pub mod sparse;
 pub mod streaks;
+pub mod tags;
 pub mod tally;
 pub mod timeline;
 pub mod vitals;
 
 pub use blame::{Blame, Shares};
+pub use check::CheckSample;
 pub use environment::Environment;
 pub use finding::{Finding, FindingKind};
 pub use flow::Flow;
@@ -24,6 +27,7 @@ pub use merge::merge;
 pub use outcome::{Failure, Outcome, Stamps};
 pub use sparse::SparseHistogram;
 pub use streaks::Streaks;
+pub use tags::TagTally;
 pub use tally::Tally;
 pub use timeline::{Interval, Point, Window};
 pub use vitals::{Strain, Vitals};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::checks::ExpectEcho;
 use super::network::NetworkEcho;
 use super::shape::LoadEcho;
 use crate::plan::alias::AliasTable;
@@ -55,6 +56,7 @@ pub(super) struct PlanEcho<'a> {
     authorization: Option<&'static str>,
     compressed: bool,
     decode: bool,
+    expect: ExpectEcho,
     keep_alive: bool,
     requests_per_connection: Option<u64>,
     start_anyway: bool,
@@ -174,6 +176,7 @@ impl<'a> PlanEcho<'a> {
             authorization: plan.common.authorization.as_ref().map(|authorization| authorization.scheme.name()),
             compressed: plan.common.compressed,
             decode: plan.decode,
+            expect: ExpectEcho::new(&plan.expect),
             keep_alive: plan.keep_alive,
             requests_per_connection: plan.requests_per_connection,
             start_anyway: plan.start_anyway,
@@ -291,7 +294,7 @@ pub(super) fn run_id(t0_unix: Nanos, config_digest: &str) -> String {
     hex(&digest.finalize()[..8])
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -10,6 +10,8 @@ use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use serde::Serialize;
 
+use self::tags::Tag;
+use super::checks::{self, CheckSample};
 use super::echo::{self, PlanEcho};
 use super::summary::{self, Rates, ShardSummary, Statistics, Summary, interval_start_s};
 use crate::record::{Failure, Histogram, Latency, Point, ShardRecord, Tally, histogram};
@@ -51,6 +53,7 @@ struct Report<'a> {
     counts: Counts,
     failures: BTreeMap<&'static str, u64>,
     failure_reasons: BTreeMap<&'static str, &'a str>,
+    check_samples: Vec<CheckSample<'a>>,
     status: BTreeMap<String, u64>,
     warmup: Warmup,
     rate_per_s: RatePerS,
@@ -61,6 +64,7 @@ struct Report<'a> {
     histogram_bounds: HistogramBounds,
     histograms: BTreeMap<&'static str, String>,
     intervals: Vec<Interval>,
+    tags: Vec<Tag<'a>>,
     shards: Vec<Shard<'a>>,
     warnings: Vec<Warning<'a>>,
     interrupted: bool,
@@ -250,6 +254,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         counts: Counts::new(total),
         failures: failures(total),
         failure_reasons: failure_reasons(total),
+        check_samples: checks::samples(total),
         status: summary.status.iter().map(|(status, n)| (format!("{status:03}"), *n)).collect(),
         warmup: Warmup { requests: total.warmup.requests, failed: total.warmup.failed },
         rate_per_s: RatePerS::new(&summary.rates),
@@ -272,6 +277,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         },
         histograms,
         intervals: record.timeline.iter().map(|point| Interval::new(point, record.window)).collect(),
+        tags: tags::tags(summary)?,
         shards: record.shards.iter().zip(&summary.shards).map(|(shard, figures)| Shard::new(shard, figures)).collect(),
         warnings: summary.warnings.iter().map(|w| Warning { code: w.code(), text: &w.text }).collect(),
         interrupted: record.interrupted,
@@ -418,5 +424,6 @@ impl<'a> Shard<'a> {
     }
 }
 
+mod tags;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What is said of a run: every number derived once, and one file for each format that says it. Text from data; only
 //! [`save`] touches files.
 
+mod checks;
 mod diagnosis;
 mod echo;
 pub mod escape;

@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use super::checks;
 use super::diagnosis;
 use super::heading::heading;
 use super::health::Verdict;
@@ -40,6 +41,7 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)?;
     write_latency(summary, out)?;
     writeln!(out)?;
+    tags::write_tags(summary, out)?;
     write_shards(summary, out)?;
     write_warnings(summary, out)
 }
@@ -87,6 +89,11 @@ fn write_accounting(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<(
     let failures: Vec<_> = failures.map(|(kind, n)| format!("{}: {n}", kind.name())).collect();
     if !failures.is_empty() {
         write_wrapped(out, "Failures:     ", &failures.join(", "))?;
+    }
+    let mut label = "Unexpected:   ";
+    for sample in checks::lines(total) {
+        write_wrapped(out, label, &sample)?;
+        label = "              ";
     }
     if counts.redials > 0 {
         writeln!(out, "Redials:      {} requests sent again on a fresh connection", counts.redials)?;
@@ -206,5 +213,6 @@ pub(super) fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
+mod tags;
 #[cfg(test)]
 mod tests;

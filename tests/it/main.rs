@@ -5,6 +5,7 @@
 
 mod accuracy;
 mod bad_input;
+mod checks;
 mod connections;
 mod content;
 mod driver;
@@ -28,6 +29,7 @@ mod report;
 mod secrets;
 mod shapes;
 mod support;
+mod tags;
 mod target;
 mod tidy;
 mod tls;
