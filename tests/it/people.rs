@@ -44,7 +44,7 @@ fn an_unknown_topic_is_refused_by_naming_the_topics() {
     finished.assert_code(2);
     assert_eq!(finished.stdout, "");
     for part in
-        ["help ", "nonsense", "measuring, urlset, http, containers, network, proxies, from-wrk, from-k6, warnings"]
+        ["help ", "nonsense", "measuring, shapes, urlset, http, containers, network, proxies, from-wrk, from-k6, warnings"]
     {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
