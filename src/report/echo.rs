@@ -316,7 +316,7 @@ mod tests {
     use super::super::fixture::{Run, raw};
     use super::*;
     use crate::plan::RawPlan;
-    use crate::plan::raw::{Input, RawAuth, RawHeader, RawProxies, RawProxy};
+    use crate::plan::raw::{Input, RawAuth, RawExpect, RawExpectedBody, RawHeader, RawProxies, RawProxy};
 
     fn digest(raw: &RawPlan) -> String {
         config_digest(&Run::new(raw).finish().0)
@@ -360,6 +360,9 @@ mod tests {
             digest(&RawPlan { shard: Some("1/2".into()), ..raw() }),
             digest(&RawPlan { compressed: true, ..raw() }),
             digest(&RawPlan { decode: true, ..raw() }),
+            digest(&RawPlan { expect: RawExpect { status: vec!["2xx".into()], ..RawExpect::default() }, ..raw() }),
+            digest(&expecting_body("a")),
+            digest(&expecting_body("b")),
             digest(&RawPlan { requests_per_connection: Some("5".into()), ..raw() }),
             digest(&with_auth(Some("me:pw"), None)),
             digest(&with_auth(None, Some("token"))),
@@ -370,6 +373,11 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
+    }
+
+    fn expecting_body(content: &'static str) -> RawPlan {
+        let body = vec![RawExpectedBody::File { name: "file".into(), content: content.into() }];
+        RawPlan { expect: RawExpect { body, ..RawExpect::default() }, ..raw() }
     }
 
     fn through(proxy: &str) -> RawPlan {

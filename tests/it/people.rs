@@ -43,9 +43,11 @@ fn an_unknown_topic_is_refused_by_naming_the_topics() {
     let finished = ringload(&["help", "\u{1b}nonsense"]);
     finished.assert_code(2);
     assert_eq!(finished.stdout, "");
-    for part in
-        ["help ", "nonsense", "measuring, urlset, http, containers, network, proxies, from-wrk, from-k6, warnings"]
-    {
+    for part in [
+        "help ",
+        "nonsense",
+        "measuring, urlset, checks, http, containers, network, proxies, from-wrk, from-k6, warnings",
+    ] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
     assert!(!finished.stderr.contains('\u{1b}'));
