@@ -302,7 +302,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::super::fixture::{Run, raw};
     use super::*;
-    use crate::plan::raw::{Input, RawAuth, RawHeader, RawProxies, RawProxy, RawShape};
+    use crate::plan::raw::{Input, RawAuth, RawExpect, RawExpectedBody, RawHeader, RawProxies, RawProxy, RawShape};
     use crate::plan::{Arrivals, CatchUp, RawPlan};
 
     fn digest(raw: &RawPlan) -> String {
@@ -356,6 +356,9 @@ mod tests {
             digest(&RawPlan { shard: Some("1/2".into()), ..raw() }),
             digest(&RawPlan { compressed: true, ..raw() }),
             digest(&RawPlan { decode: true, ..raw() }),
+            digest(&RawPlan { expect: RawExpect { status: vec!["2xx".into()], ..RawExpect::default() }, ..raw() }),
+            digest(&expecting_body("a")),
+            digest(&expecting_body("b")),
             digest(&RawPlan { requests_per_connection: Some("5".into()), ..raw() }),
             digest(&with_auth(Some("me:pw"), None)),
             digest(&with_auth(None, Some("token"))),
@@ -373,6 +376,11 @@ mod tests {
         let shape = RawShape { arrivals: Some(Arrivals::Trace), ..RawShape::default() };
         let input = Some(Input::of_bytes("urls.txt", content));
         RawPlan { urls: Vec::new(), input, shape, ..raw() }
+    }
+
+    fn expecting_body(content: &'static str) -> RawPlan {
+        let body = vec![RawExpectedBody::File { name: "file".into(), content: content.into() }];
+        RawPlan { expect: RawExpect { body, ..RawExpect::default() }, ..raw() }
     }
 
     fn through(proxy: &str) -> RawPlan {

@@ -46,7 +46,7 @@ fn an_unknown_topic_is_refused_by_naming_the_topics() {
     for part in [
         "help ",
         "nonsense",
-        "measuring, shapes, urlset, http, containers, network, proxies, from-wrk, from-k6, warnings",
+        "measuring, health, shapes, urlset, checks, http, containers, network, proxies, from-wrk, from-k6, warnings",
     ] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
