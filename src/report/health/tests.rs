@@ -1,3 +1,5 @@
+//! Runs of a client that something disturbed, and what is said of them.
+
 use super::super::fixture::{MS, Run, US, raw};
 use super::*;
 use crate::plan::RawPlan;
