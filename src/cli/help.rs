@@ -23,11 +23,16 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 9] = [
+const TOPICS: [Topic; 10] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
         text: include_str!("topics/measuring.txt"),
+    },
+    Topic {
+        name: "statistics",
+        about: "how sure a figure is, and whether the run was steady",
+        text: include_str!("topics/statistics.txt"),
     },
     Topic { name: "urlset", about: "many URLs: -i and its lines", text: include_str!("topics/urlset.txt") },
     Topic { name: "http", about: "HTTP/2, streams, pipelines", text: include_str!("topics/http.txt") },
