@@ -23,13 +23,18 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 12] = [
+const TOPICS: [Topic; 13] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
         text: include_str!("topics/measuring.txt"),
     },
     Topic { name: "health", about: "whether the figures may be believed", text: include_str!("topics/health.txt") },
+    Topic {
+        name: "statistics",
+        about: "how sure a figure is, and whether the run was steady",
+        text: include_str!("topics/statistics.txt"),
+    },
     Topic {
         name: "shapes",
         about: "ramps, stages, traces: an open load over time",

@@ -1,4 +1,5 @@
-//! What was measured: plain data, added up and never derived. Pure: instants are arguments.
+//! What was measured: plain data, added up and not derived; and in `statistics` what may be inferred of it. Pure: instants are
+//! arguments.
 
 pub mod blame;
 pub mod check;
@@ -10,6 +11,7 @@ pub mod latency;
 pub mod merge;
 pub mod outcome;
 pub mod sparse;
+pub mod statistics;
 pub mod streaks;
 pub mod tags;
 pub mod tally;

@@ -223,6 +223,16 @@ impl Timeline {
 }
 
 impl IntervalCounts {
+    /// Answered or failed.
+    pub fn ended(&self) -> u64 {
+        self.completed + self.failed
+    }
+
+    /// Failed, or answered with 400 or above; of [`Self::ended`].
+    pub fn errors(&self) -> u64 {
+        self.ended() - self.ok
+    }
+
     /// Adds another span's counts.
     pub fn add(&mut self, other: &Self) {
         self.intended += other.intended;
@@ -267,6 +277,27 @@ mod tests {
         let retained =
             windows.iter().map(|window| (window.id.number, window.counts.completed, window.response.count()));
         assert_eq!(retained.collect::<Vec<_>>(), [(0, 15, 15), (1, 16, 16), (2, 10, 10), (3, 10, 10), (4, 1, 1)]);
+    }
+
+    #[test]
+    fn shards_merged_are_one_process_window_for_window() {
+        let whole = |shards: u64| {
+            let mut timeline = Timeline::new(shards as usize);
+            for number in 0..6 {
+                for shard in 0..shards {
+                    let mut page = page(number, 0, 1);
+                    for request in (0..1_000).filter(|request| request % shards == shard) {
+                        page.counts.completed += 1;
+                        page.response.record(Nanos(100_000 + (request * 7_919 + number * 31) % 900_000_000));
+                    }
+                    timeline.add(shard as usize, &page);
+                }
+            }
+            timeline.finish()
+        };
+        for shards in [2, 3, 7] {
+            assert!(whole(shards) == whole(1), "{shards} shards");
+        }
     }
 
     #[test]

@@ -236,6 +236,19 @@ pub(super) fn closed() -> (Plan, RunRecord) {
     run.finish()
 }
 
+/// Half a minute of 2,000 answers a second, of which some are slow together every third second, and a few are errors.
+pub(super) fn long() -> (Plan, RunRecord) {
+    let mut run = Run::new(&RawPlan { duration: Some("30s".into()), ..raw() });
+    run.answers(60_000);
+    for number in 0..1_000 {
+        run.request(0, number / 100 * 3_000 * MS + number % 100 * MS, 0, (3 + number % 7) * MS, Outcome::Answered(200));
+    }
+    for number in 0..30 {
+        run.request(1, number * 900 * MS, 0, 500 * US, Outcome::Answered(503));
+    }
+    run.finish()
+}
+
 /// 5,000/s intended, of which one core's share stalls: late sending, timeouts, errors, and some never sent.
 pub(super) fn open() -> (Plan, RunRecord) {
     let mut run = Run::new(&RawPlan {

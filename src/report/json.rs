@@ -37,6 +37,7 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
 }
 
 mod health;
+mod statistics;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -59,6 +60,7 @@ struct Report<'a> {
     rate_per_s: RatePerS,
     bytes: Bytes,
     latency_us: BTreeMap<&'static str, LatencyUs>,
+    statistics: statistics::Statistics,
     client: Client,
     health: health::Health,
     histogram_bounds: HistogramBounds,
@@ -267,6 +269,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
             decoded_per_s: summary.bytes_per_s.decoded,
         },
         latency_us: latencies.map(|of| LatencyUs::named(of, summary.censored_from_q)).collect(),
+        statistics: statistics::Statistics::new(&summary.inference),
         client: Client { cpu_s: summary.cpu_s, cpu_us_per_request: summary.cpu_us_per_request },
         health: health::Health::new(&summary.health, record),
         histogram_bounds: HistogramBounds {

@@ -9,6 +9,7 @@ pub mod escape;
 mod fixture;
 mod heading;
 pub mod health;
+pub mod inference;
 pub mod json;
 mod network;
 pub mod progress;

@@ -4,6 +4,7 @@
 
 use super::echo::config_digest;
 use super::health::Health;
+use super::inference::Inference;
 use super::warning::{self, Warning};
 use crate::plan::Plan;
 use crate::record::tally::Censored;
@@ -34,6 +35,8 @@ pub struct Summary<'a> {
     /// The share of `response` below its first lower bound, 0 to 1: quantiles from there on are lower bounds, and so are
     /// mean and maximum. `None` where nothing is one.
     pub censored_from_q: Option<f64>,
+    /// How sure the figures are, and whether the run was steady.
+    pub inference: Inference,
     /// Answers by status code, ascending; none is 0. Sums to ok + http_error.
     pub status: Vec<(u16, u64)>,
     /// By shard index.
@@ -138,6 +141,7 @@ impl<'a> Summary<'a> {
         assert!(record.window > Nanos::ZERO, "a run lasts");
         let window_s = record.window.as_secs_f64();
         let total = &record.total;
+        let censored_from_q = censored_from_q(total);
         let cpu = Nanos(record.shards.iter().map(|shard| shard.cpu.0).sum());
         let mut summary = Self {
             plan,
@@ -151,7 +155,8 @@ impl<'a> Summary<'a> {
                 decoded: plan.decode.then_some(total.traffic.decoded as f64 / window_s),
             },
             latencies: total.latencies.map(Statistics::new),
-            censored_from_q: censored_from_q(total),
+            censored_from_q,
+            inference: Inference::new(plan, record, censored_from_q),
             status: (0u16..).zip(total.status.iter().copied()).filter(|&(_, n)| n > 0).collect(),
             shards: record.shards.iter().map(|shard| ShardSummary::new(shard, window_s)).collect(),
             tags: tags(plan, total),

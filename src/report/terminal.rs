@@ -2,6 +2,8 @@
 //!
 //! Prints what a [`Summary`] says and computes nothing. All text from outside has gone through [`super::escape()`].
 
+mod intervals;
+
 use std::io::{self, Write};
 
 use super::checks;
@@ -40,6 +42,7 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     write_wrapped(out, "Client:       ", &diagnosis::client(summary))?;
     writeln!(out)?;
     write_latency(summary, out)?;
+    intervals::write(summary, out)?;
     writeln!(out)?;
     tags::write_tags(summary, out)?;
     write_shards(summary, out)?;

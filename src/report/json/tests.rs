@@ -37,7 +37,15 @@ fn once() -> (Plan, RunRecord) {
 #[test]
 fn every_kind_of_report_follows_the_schema() {
     let validator = validator();
-    let runs = [fixture::closed(), fixture::open(), fixture::nothing(), fixture::broken(), fixture::empty(), once()];
+    let runs = [
+        fixture::long(),
+        fixture::closed(),
+        fixture::open(),
+        fixture::nothing(),
+        fixture::broken(),
+        fixture::empty(),
+        once(),
+    ];
     for run in &runs {
         let report = json(run);
         let errors: Vec<_> =
