@@ -186,7 +186,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         let result = match &mut lease.way {
             Way::Own(connection) => self.exchange(connection).await,
             Way::Shared(shared) => match &shared.carrier {
-                Carrier::Session(session) => Box::pin(self.converse(session)).await,
+                Carrier::Session(session) => self.converse(session).await,
                 Carrier::Pipe(pipe) => Box::pin(self.queue_up(pipe)).await,
             },
         };
