@@ -283,7 +283,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         while let Fed::Piece(piece) = self.decode(decoder, bytes, position)? {
             self.hand_over(&bytes[piece]).await?;
         }
-        if last && *position < bytes.len() { Err(Broken::Failed(Failure::Protocol)) } else { Ok(()) }
+        if last { nothing_behind(*position, bytes.len()) } else { Ok(()) }
     }
 
     /// Gives a piece of the body to whoever wants it.
@@ -346,6 +346,11 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     fn limit(&self) -> Nanos {
         self.limits.at(self.answer.last_byte)
     }
+}
+
+/// On a connection of its own, what comes behind the end of an answer belongs to nothing.
+fn nothing_behind(position: usize, received: usize) -> Result<(), Broken> {
+    if position < received { Err(Broken::Failed(Failure::Protocol)) } else { Ok(()) }
 }
 
 impl From<Expired> for Broken {
