@@ -1,12 +1,12 @@
 //! Around one load run: what must be there before it, and what must happen after it.
 
 use std::error::Error;
-use std::io;
 use std::sync::Arc;
 
-use super::bench::{Args, Outputs};
+use super::bench::Args;
+use super::outputs::Outputs;
 use super::plan_file::Said;
-use super::{driver, embedded, exit, note, progress, signals};
+use super::{driver, embedded, exit, note, plan_print, progress, signals};
 use crate::engine::{Control, Progress};
 use crate::net::runtime::Decision;
 use crate::plan::shard::Machine;
@@ -60,11 +60,15 @@ impl Session {
         self.said.blame(error)
     }
 
-    /// From now on a signal ends the sending, and a second one the program; returns what draws the progress line.
+    /// Opens what is written while the plan is run, and after. From now on a signal ends the sending, and a second one the
+    /// program. Returns what draws the progress line.
     ///
     /// # Errors
-    /// The system's, when handlers cannot be set up.
-    pub fn watch(&self, plan: &Arc<Plan>) -> io::Result<impl FnMut(Progress<'_>) + use<>> {
+    /// A folder that cannot be made, a plan that no file can hold; the system's, when handlers cannot be set up.
+    pub fn watch(&mut self, plan: &Arc<Plan>) -> Result<impl FnMut(Progress<'_>) + use<>, Box<dyn Error>> {
+        if self.outputs.want_plan() {
+            self.outputs.open_bundle(plan_print::of_run(&self.said.matches, plan)?)?;
+        }
         let (control, drain, notes) = (Arc::clone(&self.control), plan.drain, self.outputs.notes);
         signals::on_first(move || {
             control.interrupt();

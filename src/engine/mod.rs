@@ -217,8 +217,9 @@ impl Team {
         control.schedule(start, t0, end);
         team.go();
         team.listen(control, observe);
-        let environment = machine::environment(machine, &plan.cores);
-        Ok(team.conclude(control, t0_unix, environment, cleared))
+        let ended_unix = Nanos(t0_unix.0 + clock::now().0.saturating_sub(t0.0));
+        let environment = machine::environment(machine, plan, &cleared.destinations);
+        Ok(team.conclude(control, [t0_unix, ended_unix], environment, cleared))
     }
 
     fn start(
@@ -401,7 +402,7 @@ impl Team {
     fn conclude(
         self,
         control: &Control,
-        t0_unix: Nanos,
+        [t0_unix, ended_unix]: [Nanos; 2],
         environment: crate::record::Environment,
         cleared: Cleared,
     ) -> RunRecord {
@@ -425,6 +426,7 @@ impl Team {
             interrupted: control.interrupted(),
             aborted: self.aborted,
             t0_unix,
+            ended_unix,
             environment,
             strain: self.strain.finish(),
             driver: self.driver.name(),

@@ -290,6 +290,8 @@ pub struct RawPlan {
     pub driver: super::DriverChoice,
     /// The command line, secrets masked; for the report.
     pub argv: Vec<String>,
+    /// What `--describe` names.
+    pub described: Option<String>,
     /// The target was started by this very process.
     pub embedded_target: bool,
 }

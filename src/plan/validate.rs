@@ -72,6 +72,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         start_anyway: raw.start_anyway,
         driver: raw.driver,
         argv: raw.argv.clone(),
+        described: raw.described.clone(),
         embedded_target: raw.embedded_target,
     };
     if http.pipeline > 1 && plan.longest_body() > SMALL_BODY_BYTES {

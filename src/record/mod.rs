@@ -95,6 +95,8 @@ pub struct RunRecord {
     pub aborted: Option<Rule>,
     /// T0 since the Unix epoch.
     pub t0_unix: Nanos,
+    /// When the last worker had ended, since the Unix epoch.
+    pub ended_unix: Nanos,
     /// Where it was measured.
     pub environment: Environment,
     /// How that machine fared meanwhile.
