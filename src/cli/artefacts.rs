@@ -35,6 +35,11 @@ pub(super) struct ArtefactArgs {
 }
 
 impl ArtefactArgs {
+    /// Whether times are to be recorded by class.
+    pub(super) fn want_classes(&self) -> bool {
+        self.hlog.is_some() || self.bundle.is_some()
+    }
+
     /// The description of the target, without the credentials of URLs in it.
     ///
     /// # Errors

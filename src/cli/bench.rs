@@ -247,6 +247,7 @@ impl Args {
             driver: load.driver.unwrap_or_default().into(),
             argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
             described: artefacts.description()?,
+            by_class: artefacts.want_classes(),
             embedded_target: false,
         };
         Ok((raw, outputs))

@@ -20,6 +20,7 @@ mod proxy;
 pub mod session;
 mod shape;
 mod signals;
+mod spool;
 pub mod target;
 mod tls;
 

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::artefacts::ArtefactArgs;
+use super::spool::Spool;
 use crate::plan::PlanError;
-use crate::report::{self, Format, Summary};
+use crate::report::{self, Format, Summary, hlog};
 
 /// What a bundle holds beside the plan and the command that runs it.
 const BUNDLE: [(&str, Content); 6] = [
@@ -196,14 +197,24 @@ impl Outputs {
         Ok(())
     }
 
+    /// The spool of the histogram logs, where any is wanted; after the bundle's folder was made.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn spool(&self) -> Result<Option<Spool>, String> {
+        let Some(log) = self.files.iter().find(|file| file.content == Content::Log) else { return Ok(None) };
+        let spool = Spool::new(folder_of(&log.path));
+        spool.map(Some).map_err(|error| format!("{} {}: {error}", log.option, log.path.display()))
+    }
+
     /// Writes everything everywhere it is wanted; a reader that went away is no error.
     ///
     /// # Errors
     /// The first that kept it from a file or from standard output; the other places have theirs all the same.
-    pub(super) fn write(&self, summary: &Summary<'_>) -> Result<(), String> {
+    pub(super) fn write(&self, summary: &Summary<'_>, mut spool: Option<&mut Spool>) -> Result<(), String> {
         let mut first_error = None;
         for Output { option, path, content } in &self.files {
-            if let Err(error) = report::save(path, |out| content.write(summary, out)) {
+            if let Err(error) = report::save(path, |out| content.write(summary, spool.as_deref_mut(), out)) {
                 first_error.get_or_insert_with(|| format!("{option} {}: {error}", path.display()));
             }
         }
@@ -217,10 +228,10 @@ impl Outputs {
 }
 
 impl Content {
-    fn write(&self, summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
+    fn write(&self, summary: &Summary<'_>, spool: Option<&mut Spool>, out: &mut impl Write) -> io::Result<()> {
         match self {
             Self::Report(format) => report::write(*format, summary, out),
-            Self::Log => todo!(),
+            Self::Log => hlog::write(summary, spool.expect("a log has a spool").read()?, out),
             Self::Text(text) => out.write_all(text.as_bytes()),
         }
     }

@@ -41,6 +41,7 @@ use crate::net::runtime::Driver;
 use crate::plan::network::{Dns, Unfit};
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, Rule, Shard};
+use crate::record::classes::Second;
 use crate::record::timeline::Timeline;
 use crate::record::{Failure, Interval, Point, RunRecord, ShardRecord, Streaks, Tally, Vitals, merge};
 use crate::units::Nanos;
@@ -154,6 +155,8 @@ pub struct Progress<'a> {
     pub points: &'a [Point],
     /// Since T0; zero before it.
     pub elapsed: Nanos,
+    /// Times by class, where the plan asks for them: of the seconds that have ended since the last look.
+    pub seconds: &'a [Second],
 }
 
 /// Runs the plan's shards to their end and joins what they measured; the machine was looked at by [`preflight::check`].
@@ -325,7 +328,7 @@ impl Team {
                     self.judge(control);
                     next_look = Instant::now() + LOOK;
                     let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
-                    observe(Progress { points: self.timeline.points(), elapsed });
+                    observe(Progress { points: self.timeline.points(), elapsed, seconds: &[] });
                 }
             }
         }

@@ -105,6 +105,8 @@ pub struct Plan {
     pub argv: Vec<String>,
     /// What the user says of the target, for the report; nobody has verified it.
     pub described: Option<String>,
+    /// Times are recorded by what became of each request too, second by second.
+    pub by_class: bool,
     /// The target was started by this very process and shares the machine.
     pub embedded_target: bool,
 }

@@ -292,6 +292,8 @@ pub struct RawPlan {
     pub argv: Vec<String>,
     /// What `--describe` names.
     pub described: Option<String>,
+    /// `--hlog` or `--bundle` is there.
+    pub by_class: bool,
     /// The target was started by this very process.
     pub embedded_target: bool,
 }

@@ -2,6 +2,7 @@
 
 pub mod blame;
 pub mod check;
+pub mod classes;
 pub mod environment;
 pub mod finding;
 pub mod flow;
@@ -18,6 +19,7 @@ pub mod vitals;
 
 pub use blame::{Blame, Shares};
 pub use check::CheckSample;
+pub use classes::{ByClass, Class};
 pub use environment::Environment;
 pub use finding::{Finding, FindingKind};
 pub use flow::Flow;

@@ -243,7 +243,7 @@ fn failure_reasons(tally: &Tally) -> BTreeMap<&'static str, &str> {
 }
 
 /// HdrHistogram's V2 format, deflated, in base64: what its other implementations and plotters read.
-fn encode(histogram: &Histogram) -> io::Result<String> {
+pub(super) fn encode(histogram: &Histogram) -> io::Result<String> {
     let mut blob = Vec::new();
     V2DeflateSerializer::new().serialize(histogram.hdr(), &mut blob).map_err(io::Error::other)?;
     Ok(BASE64_STANDARD.encode(blob))

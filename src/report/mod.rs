@@ -12,6 +12,7 @@ mod fixture;
 mod heading;
 pub mod health;
 pub mod hgrm;
+pub mod hlog;
 mod intervals;
 pub mod json;
 mod network;
