@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::bench::Args;
 use super::outputs::Outputs;
-use super::spool::Spool;
 use super::plan_file::Said;
+use super::spool::Spool;
 use super::{driver, embedded, exit, note, plan_print, progress, signals};
 use crate::engine::{Control, Progress};
 use crate::net::runtime::Decision;

@@ -160,6 +160,7 @@ mod tests {
                 submitted: (n % 3 > 0).then(|| at(3)),
                 first_byte: is_answer.then(|| at(4)),
                 done: at(5),
+                ..Stamps::default()
             };
             each(outcome, &stamps);
         }
@@ -173,7 +174,7 @@ mod tests {
             tally.record(outcome, stamps);
         });
         by_class.record_unsent(Nanos::from_millis(9), 12);
-        tally.record_unsent(Nanos::from_millis(9), 12);
+        tally.record_unsent(Nanos::from_millis(9), Nanos::ZERO, 12);
         for latency in LATENCIES {
             let mut sum = Histogram::default();
             by_class.iter().filter(|(of, ..)| *of == latency).for_each(|(_, _, histogram)| sum.add(histogram));

@@ -4,6 +4,7 @@
 //! [`support::report`].
 
 mod accuracy;
+mod artefacts;
 mod bad_input;
 mod checks;
 mod connections;
