@@ -327,11 +327,18 @@ impl Team {
                     self.look_after(control);
                     self.judge(control);
                     next_look = Instant::now() + LOOK;
-                    let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
-                    observe(Progress { points: self.timeline.points(), elapsed, seconds: &[] });
+                    self.show(control, observe);
                 }
             }
         }
+        // The last seconds became complete with the last worker's end.
+        self.show(control, observe);
+    }
+
+    fn show(&mut self, control: &Control, observe: &mut dyn FnMut(Progress<'_>)) {
+        let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
+        let seconds = self.timeline.take_seconds();
+        observe(Progress { points: self.timeline.points(), elapsed, seconds: &seconds });
     }
 
     fn page(&mut self, shard: usize, mut interval: Box<Interval>) {

@@ -126,6 +126,11 @@ impl ByClass {
         self.0.iter_mut().flatten().flatten().filter(filled).for_each(|histogram| histogram.reset());
     }
 
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
     /// Those that have values, in the order of logs.
     pub fn iter(&self) -> impl Iterator<Item = (Latency, Class, &Histogram)> {
         let rows = LATENCIES.into_iter().zip(&self.0);

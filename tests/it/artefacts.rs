@@ -1,9 +1,16 @@
 //! What a run leaves behind beside its report: files for other programs, and a bundle that has all of it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::support::{OK, Program, Report, Server, TargetProgram, bench, file};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hdrhistogram::Histogram as Hdr;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+use crate::support::{OK, Program, Report, Server, TargetProgram, bench, file, note};
 
 /// What a bundle holds.
 const BUNDLE: [&str; 8] = [
@@ -245,4 +252,133 @@ fn the_environment_is_told_as_far_as_it_is_known() {
         assert!(time(earlier.0) <= time(earlier.1), "{earlier:?}");
     }
     assert_eq!(report.at("time.t0"), report.at("started_at"));
+}
+
+/// The sum of a log's histograms by tag, and how many lines each has.
+fn by_tag(log: &str) -> BTreeMap<String, (Hdr<u64>, usize)> {
+    let mut found: BTreeMap<String, (Hdr<u64>, usize)> = BTreeMap::new();
+    for entry in IntervalLogIterator::new(log.as_bytes()) {
+        let LogEntry::Interval(interval) = entry.expect("a line that can be read") else { continue };
+        let blob = BASE64_STANDARD.decode(interval.encoded_histogram()).expect("base64");
+        let read: Hdr<u64> = Deserializer::new().deserialize(&mut blob.as_slice()).expect("a histogram");
+        let tag = interval.tag().expect("a tag").as_str().to_owned();
+        match found.get_mut(&tag) {
+            Some((sum, lines)) => {
+                sum.add(&read).expect("equal bounds");
+                *lines += 1;
+            }
+            None => drop(found.insert(tag, (read, 1))),
+        }
+    }
+    found
+}
+
+/// All tags of a time add up to its histogram in the report, bucket for bucket.
+#[track_caller]
+fn adds_up(log: &str, report: &Report) -> BTreeMap<String, u64> {
+    let tags = by_tag(log);
+    for time in ["response", "service", "pool_lag", "client_lag", "submit_lag"] {
+        let whole = report.histogram(time);
+        let mut sum = Hdr::<u64>::new_from(&whole);
+        tags.iter().filter(|(tag, _)| tag.starts_with(&format!("{time}."))).for_each(|(_, (part, _))| {
+            sum.add(part).expect("equal bounds");
+        });
+        assert!(sum == whole, "{time}: {} of {}", sum.len(), whole.len());
+    }
+    tags.into_iter().map(|(tag, (histogram, _))| (tag, histogram.len())).collect()
+}
+
+#[test]
+fn the_classes_of_a_log_add_up_to_the_report() {
+    let server = Server::start(|peer| {
+        while let Some(request) = peer.request() {
+            let what = request.line.trim_start_matches("GET /").split(' ').next().unwrap_or_default().to_owned();
+            match what.as_str() {
+                "stall" => return peer.stall(),
+                "close" => return,
+                status => peer.send(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").as_bytes()),
+            };
+        }
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let (hlog, json) = (path(folder.path(), "run.hlog"), path(folder.path(), "report.json"));
+    let urls = ["/200", "/302", "/404", "/503", "/close", "/stall"].map(|path| server.url(path));
+    let args = ["-R", "60", "-d", "1300ms", "-c", "6", "-t", "2", "--timeout", "200ms", "--drain", "50ms"];
+    let files = ["--hlog", &hlog, "-o", &json];
+    bench(&[&args[..], &files, &urls.each_ref().map(String::as_str)].concat()).assert_code(0);
+    let report = Report::parse(&read(folder.path(), "report.json"));
+    let log = read(folder.path(), "run.hlog");
+    let tags = adds_up(&log, &report);
+    let of = |tag: &str| tags.get(tag).copied().unwrap_or(0);
+    assert_eq!(of("response.2xx") + of("response.3xx"), report.count("ok"));
+    assert_eq!(of("response.4xx") + of("response.5xx"), report.count("http_error"));
+    assert_eq!(of("response.failed"), report.failure("timeout"), "of those that were closed on there is no time");
+    assert!(of("response.failed") > 0 && of("response.3xx") > 0 && of("client_lag.failed") > of("response.failed"));
+    assert_eq!(
+        of("response.unsent") + of("response.in_flight"),
+        report.count("unsent") + report.count("in_flight_at_end")
+    );
+}
+
+#[test]
+fn a_log_has_a_line_a_second_from_the_start_of_the_window() {
+    let target = TargetProgram::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (hlog, json) = (path(folder.path(), "run.hlog"), path(folder.path(), "report.json"));
+    let url = format!("{}/", target.url);
+    let args = ["-R", "50", "-d", "2500ms", "--warmup", "300ms", "-c", "2", "--hlog", &hlog, "-o", &json, &url];
+    bench(&args).assert_code(0);
+    let (log, report) = (read(folder.path(), "run.hlog"), Report::parse(&read(folder.path(), "report.json")));
+    assert_eq!(adds_up(&log, &report)["response.2xx"], 125, "nothing of the warm-up");
+    let lines: Vec<&str> = log.lines().filter(|line| line.starts_with("Tag=response.2xx,")).collect();
+    let spans: Vec<String> =
+        lines.iter().map(|line| line.split(',').skip(1).take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(spans[..3], ["0.000 1.000", "1.000 1.000", "2.000 0.500"]);
+    assert_eq!(log.lines().next(), Some("#[Histogram log format version 1.3]"));
+    let t0 = report.number("run.t0_unix_ns") / 1_000_000;
+    let start = format!("{}.{:03} (seconds since epoch)]", t0 / 1000, t0 % 1000);
+    for name in ["StartTime", "BaseTime"] {
+        assert!(log.contains(&format!("#[{name}: {start}")), "{name}: {log:.400}");
+    }
+}
+
+#[test]
+fn python_s_reader_of_logs_and_blobs_finds_the_same() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    if !python.exists() {
+        assert!(std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1"), "scripts/check makes {python:?}");
+        return note("SKIPPED python: scripts/check makes target/venv, where PyPI's hdrhistogram is");
+    }
+    let target = TargetProgram::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundle = path(folder.path(), "bundle");
+    let url = format!("{}/", target.url);
+    bench(&["-n", "4000", "-c", "4", "--bundle", &bundle, &url]).assert_code(0);
+    let bundle = folder.path().join("bundle");
+    let report = Report::parse(&read(&bundle, "report.json"));
+    let program = "\
+import json, sys
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+whole = HdrHistogram.decode(json.load(open('report.json'))['histograms']['response'])
+total = HdrHistogram(1, 24 * 3600 * 10**9, 3)
+reader = HistogramLogReader('run.hlog', HdrHistogram(1, 24 * 3600 * 10**9, 3))
+starts = []
+while True:
+    interval = reader.get_next_interval_histogram()
+    if interval is None:
+        break
+    if interval.get_tag().startswith('response.'):
+        total.add(interval)
+        starts.append(interval.get_start_time_stamp())
+print(whole.get_total_count(), total.get_total_count())
+print(whole.get_value_at_percentile(99), total.get_value_at_percentile(99))
+print(int(min(starts)))
+";
+    let said = std::process::Command::new(python).args(["-c", program]).current_dir(&bundle).output().expect("python");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let text = String::from_utf8(said.stdout).expect("UTF-8");
+    let p99 = report.histogram("response").value_at_quantile(0.99);
+    let start = report.number("run.t0_unix_ns") / 1_000_000;
+    assert_eq!(text, format!("4000 4000\n{p99} {p99}\n{start}\n"));
 }
