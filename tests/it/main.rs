@@ -32,6 +32,7 @@ mod shapes;
 mod support;
 mod tags;
 mod target;
+mod terminal;
 mod tidy;
 mod tls;
 mod urlset;
