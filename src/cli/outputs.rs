@@ -96,22 +96,7 @@ impl OutputArgs {
     /// The first place that cannot be written to, or is named twice.
     pub(super) fn check(self, artefacts: &ArtefactArgs) -> Result<Outputs, PlanError> {
         let format = Format::from(self.format);
-        let report = |path: PathBuf| {
-            let content = Content::Report(Format::of_path(&path).unwrap_or(format));
-            Output { option: "-o", path, content }
-        };
-        let artefact =
-            |option, path: &Option<PathBuf>, content| path.clone().map(|path| Output { option, path, content });
-        let files = self.output.into_iter().map(report).chain(
-            [
-                artefact("--hgrm", &artefacts.hgrm, Content::Report(Format::Hgrm)),
-                artefact("--hlog", &artefacts.hlog, Content::Log),
-                artefact("--csv", &artefacts.csv, Content::Report(Format::Csv)),
-            ]
-            .into_iter()
-            .flatten(),
-        );
-        let files: Vec<Output> = files.collect();
+        let files = files(self.output, artefacts, format);
         for (index, file) in files.iter().enumerate() {
             let refused = |problem| PlanError::new(format!("{} {}", file.option, file.path.display()), problem);
             check_file(&file.path).map_err(refused)?;
@@ -134,35 +119,53 @@ impl OutputArgs {
     }
 }
 
+/// All that is to be written but a bundle.
+fn files(reports: Vec<PathBuf>, artefacts: &ArtefactArgs, format: Format) -> Vec<Output> {
+    let reports = reports.into_iter().map(|path| {
+        let content = Content::Report(Format::of_path(&path).unwrap_or(format));
+        Output { option: "-o", path, content }
+    });
+    let artefacts = [
+        ("--hgrm", &artefacts.hgrm, Content::Report(Format::Hgrm)),
+        ("--hlog", &artefacts.hlog, Content::Log),
+        ("--csv", &artefacts.csv, Content::Report(Format::Csv)),
+    ];
+    let artefacts = artefacts.into_iter().filter_map(|(option, path, content)| {
+        let path = path.clone()?;
+        Some(Output { option, path, content })
+    });
+    reports.chain(artefacts).collect()
+}
+
 /// What is wrong with a place for a file.
 fn check_file(path: &Path) -> Result<(), String> {
     if path == Path::new("-") {
         return Err("standard output has the report; choose its form with --format, and name a file here".into());
     }
-    let folder = folder_of(path);
-    if !folder.is_dir() {
-        return Err(format!("the folder {} does not exist; make it with: mkdir -p", folder.display()));
-    }
     if path.is_dir() {
         return Err("is a folder; name a file in it".into());
     }
-    tempfile::tempfile_in(folder).map_err(|error| format!("cannot write to {}: {error}", folder.display())).map(drop)
+    takes_files(folder_of(path))
 }
 
 /// What is wrong with a place for a bundle.
 fn check_bundle(folder: &Path) -> Result<(), String> {
-    let existing = if folder.exists() { folder } else { folder_of(folder) };
-    if folder.exists() {
-        let mut entries = fs::read_dir(folder).map_err(|error| format!("is no folder that can be read: {error}"))?;
-        if entries.next().is_some() {
-            return Err("is not empty; name a new folder, so that no two runs are mixed".into());
-        }
-    } else if !existing.is_dir() {
-        return Err(format!("the folder {} does not exist; make it with: mkdir -p", existing.display()));
+    if !folder.exists() {
+        return takes_files(folder_of(folder));
     }
-    tempfile::tempfile_in(existing)
-        .map_err(|error| format!("cannot write to {}: {error}", existing.display()))
-        .map(drop)
+    let mut entries = fs::read_dir(folder).map_err(|error| format!("is no folder that can be read: {error}"))?;
+    if entries.next().is_some() {
+        return Err("is not empty; name a new folder, so that no two runs are mixed".into());
+    }
+    takes_files(folder)
+}
+
+/// What keeps a folder from taking files.
+fn takes_files(folder: &Path) -> Result<(), String> {
+    if !folder.is_dir() {
+        return Err(format!("the folder {} does not exist; make it with: mkdir -p", folder.display()));
+    }
+    tempfile::tempfile_in(folder).map_err(|error| format!("cannot write to {}: {error}", folder.display())).map(drop)
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -66,8 +66,7 @@ impl Session {
     }
 
     /// Opens what is written while the plan is run, and after. From now on a signal ends the sending, and a second one the
-    /// program. Returns what draws the progress
-    /// line, and what keeps the seconds that logs are made of.
+    /// program. Returns what draws the progress line and keeps the seconds that logs are made of.
     ///
     /// # Errors
     /// A folder that cannot be made, a plan that no file can hold; the system's, when handlers cannot be set up.

@@ -2,7 +2,7 @@
 //!
 //! Classes are parts: all `response.*` of a log add up to `histograms.response` of the JSON report, and no line is a sum
 //! of others. While a run lasts its seconds are [`spool`]ed, encoded; where one begins and how long it was is known at
-//! the end, when [`write`] makes the log of them.
+//! the end, when [`write()`] makes the log of them.
 
 use std::io::{self, BufRead, Write};
 
@@ -15,7 +15,7 @@ use crate::units::NANOS_PER_S;
 /// Nanoseconds in the unit of the column of maxima, as other writers of logs have it.
 const MS: f64 = 1e6;
 
-/// Writes one second for [`write`] to read: a line for each time and class that has values.
+/// Writes one second for [`write()`] to read: a line for each time and class that has values.
 ///
 /// # Errors
 /// Those of `out`.

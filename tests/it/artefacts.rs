@@ -109,7 +109,7 @@ fn a_bundle_has_everything_and_its_plan_asks_the_same_again() {
     let report = Report::parse(&read(&first, "report.json"));
     report.assert_ok(20);
     assert!(read(&first, "report.txt").contains("20 intended"));
-    assert_eq!(rows(&read(&first, "run.hgrm"))[0][2].parse::<u64>().is_ok(), true);
+    assert_eq!(rows(&read(&first, "run.hgrm")).len(), 110);
     assert!(read(&first, "intervals.csv").starts_with("t_s,intended,"));
     let environment: serde_json::Value = serde_json::from_str(&read(&first, "environment.json")).expect("JSON");
     assert_eq!(&environment["environment"], report.at("environment"));

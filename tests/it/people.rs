@@ -23,7 +23,9 @@ fn help_alone_is_the_overview_and_lists_the_topics() {
 
 #[test]
 fn each_topic_is_printed_as_plain_text() {
-    for topic in ["measuring", "urlset", "http", "containers", "network", "artefacts", "from-wrk", "from-k6", "warnings"] {
+    for topic in
+        ["measuring", "urlset", "http", "containers", "network", "artefacts", "from-wrk", "from-k6", "warnings"]
+    {
         let text = said(&["help", topic]);
         assert!(text.lines().count() >= 20 && !text.contains('\u{1b}'), "{topic}");
     }

@@ -230,6 +230,11 @@ fn credentials_of_a_url_in_the_wrong_place_are_not_quoted() {
         "--keep-alive",
         "--no-such",
         "--noproxy",
+        "--hgrm",
+        "--hlog",
+        "--csv",
+        "--bundle",
+        "--describe",
     ];
     for option in places.into_iter().chain(more) {
         for args in [&["bench", option, &url, "http://127.0.0.1/"][..], &["bench", &format!("{option}={url}")]] {
