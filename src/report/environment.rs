@@ -319,7 +319,8 @@ mod tests {
 
     #[test]
     fn the_paragraph_says_what_is_known_and_what_is_not() {
-        let (_, record) = fixture::closed();
+        let (_, mut record) = fixture::closed();
+        record.environment.ways.push(fixture::way());
         let text = paragraph(&record.environment);
         for part in [
             "Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual machine (KVM",

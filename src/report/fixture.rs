@@ -213,14 +213,6 @@ impl Run {
                     ..Platform::default()
                 },
                 sysctls: vec![("core.somaxconn", Some("4096".into())), ("ipv4.tcp_tw_reuse", None)],
-                ways: vec![Way {
-                    to: "10.0.0.2".parse().expect("an address"),
-                    from: None,
-                    interface: Some("eth0".into()),
-                    driver: Some("virtio_net".into()),
-                    speed_mbit: None,
-                    mtu: Some(1_500),
-                }],
                 port_range: Some((32_768, 60_999)),
                 ..Environment::default()
             },
@@ -243,6 +235,18 @@ impl Run {
         let interval = self.pages[shard].entry(id).or_default();
         interval.id = id;
         interval
+    }
+}
+
+/// To the target, through a virtual interface.
+pub(super) fn way() -> Way {
+    Way {
+        to: "10.0.0.2".parse().expect("an address"),
+        from: None,
+        interface: Some("eth0".into()),
+        driver: Some("virtio_net".into()),
+        speed_mbit: None,
+        mtu: Some(1_500),
     }
 }
 

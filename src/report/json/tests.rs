@@ -32,7 +32,9 @@ fn once() -> (Plan, RunRecord) {
     let mut run = Run::new(&RawPlan { max_error_rate, abort_on, ..asked });
     run.answers(12);
     run.aborted = Some(crate::plan::Rule::parse("p99>1s").expect("a rule"));
-    run.finish()
+    let (plan, mut record) = run.finish();
+    record.environment.ways.push(fixture::way());
+    (plan, record)
 }
 
 #[test]

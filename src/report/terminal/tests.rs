@@ -60,8 +60,7 @@ fn a_closed_run() {
             1         4       10000     5000.00         601us        1.09ms      40.0us
 
             Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
-                          machine (KVM \u{1b}[31m), clock n/a, 10.0.0.2 by eth0 (driver
-                          virtio_net, speed n/a, MTU 1500)
+                          machine (KVM \u{1b}[31m), clock n/a
         "#]],
     );
 }
@@ -112,8 +111,7 @@ fn an_open_run_with_lower_bounds() {
             1         4        5121     2560.50         712us       > 800ms      78.1us
 
             Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
-                          machine (KVM \u{1b}[31m), clock n/a, 10.0.0.2 by eth0 (driver
-                          virtio_net, speed n/a, MTU 1500)
+                          machine (KVM \u{1b}[31m), clock n/a
 
             Warning: [failures] 400 of 10001 requests failed (4.0 %): timeout 400. The
                      server was slower than --timeout: lower the load, or raise it.
@@ -177,8 +175,7 @@ fn a_run_with_nothing_answered() {
             1         4           0        0.00           n/a           n/a         n/a
 
             Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
-                          machine (KVM \u{1b}[31m), clock n/a, 10.0.0.2 by eth0 (driver
-                          virtio_net, speed n/a, MTU 1500)
+                          machine (KVM \u{1b}[31m), clock n/a
 
             Warning: [no_success] not one request was answered below 400: check the URL, and
                      that the server is up.
@@ -229,8 +226,7 @@ fn a_run_interrupted_with_a_lost_worker() {
             1         4        2500     3571.43         597us        1.09ms       160us LOST
 
             Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
-                          machine (KVM \u{1b}[31m), clock n/a, 10.0.0.2 by eth0 (driver
-                          virtio_net, speed n/a, MTU 1500)
+                          machine (KVM \u{1b}[31m), clock n/a
 
             Warning: [worker_lost] the worker of shard 1 of 2 died (assertion failed:
                      \u{1b}[31mgot\u{1b}[0m "x"\nat line 3): its part of the load is
