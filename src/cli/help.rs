@@ -23,7 +23,7 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 13] = [
+const TOPICS: [Topic; 14] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
@@ -54,6 +54,11 @@ const TOPICS: [Topic; 13] = [
         text: include_str!("topics/network.txt"),
     },
     Topic { name: "proxies", about: "through a proxy: HTTP, CONNECT, SOCKS", text: include_str!("topics/proxies.txt") },
+    Topic {
+        name: "artefacts",
+        about: "files for other programs, and a bundle of everything",
+        text: include_str!("topics/artefacts.txt"),
+    },
     Topic { name: "from-wrk", about: "for users of wrk and wrk2", text: include_str!("topics/from-wrk.txt") },
     Topic { name: "from-k6", about: "for users of k6", text: include_str!("topics/from-k6.txt") },
     Topic {

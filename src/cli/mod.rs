@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what becomes of it. One file a subcommand; no defaults hidden here.
 
+mod artefacts;
 mod auth;
 pub mod bench;
 mod driver;
@@ -10,6 +11,7 @@ pub mod help;
 mod http;
 mod mask;
 mod network;
+mod outputs;
 pub mod pages;
 mod plan_file;
 pub mod plan_print;
@@ -18,6 +20,7 @@ mod proxy;
 pub mod session;
 mod shape;
 mod signals;
+mod spool;
 pub mod target;
 mod tls;
 

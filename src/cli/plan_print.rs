@@ -32,18 +32,26 @@ pub fn run(mut args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
         raw.urls.push(NOWHERE.to_owned());
     }
     let plan = plan::validate(&raw, machine).map_err(|error| said.blame(error))?;
-    stdout(text(&said.matches, &plan)?.as_bytes())?;
+    stdout(text(&said.matches, &plan, &[])?.as_bytes())?;
     Ok(0)
 }
 
-fn text(matches: &ArgMatches, plan: &Plan) -> Result<String, PlanError> {
+/// The plan without the places of this run's reports, which another run would write over.
+///
+/// # Errors
+/// A value that a plan file cannot hold.
+pub(super) fn of_run(matches: &ArgMatches, plan: &Plan) -> Result<String, PlanError> {
+    text(matches, plan, &["output", "hgrm", "hlog", "csv", "bundle"])
+}
+
+fn text(matches: &ArgMatches, plan: &Plan, without: &[&str]) -> Result<String, PlanError> {
     let mut out =
         concat!("# ringload ", env!("CARGO_PKG_VERSION"), "; ringload bench --plan FILE runs it\n").to_owned();
     let mut heading = None;
     let mut unset = Vec::new();
     // Writing to a string cannot fail.
     for option in command().get_arguments() {
-        let Some(key) = key(option) else { continue };
+        let Some(key) = key(option).filter(|key| !without.contains(key)) else { continue };
         let value = match given(option, key, matches)? {
             Some(value) => value,
             None => match default(option, key, plan) {
@@ -170,7 +178,7 @@ mod tests {
         let machine = Machine { cpus: (0..2).map(|id| Cpu { id, core: id }).collect(), quota: None };
         let plan = plan::validate(raw, &machine).expect("a plan");
         let matches = command().try_get_matches_from(["bench"].iter().chain(typed)).expect("options");
-        text(&matches, &plan).expect("text")
+        text(&matches, &plan, &[]).expect("text")
     }
 
     #[test]
@@ -179,7 +187,7 @@ mod tests {
         let text = printed(&raw, &["http://host/"]);
         let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
-        let none = "requests, rate, stages, arrivals, speed, catch-up, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, expect-status, expect-header, expect-body, max-body, read-timeout, deadline, max-error-rate, abort-on, output";
+        let none = "requests, rate, stages, arrivals, speed, catch-up, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, expect-status, expect-header, expect-body, max-body, read-timeout, deadline, max-error-rate, abort-on, output, hgrm, hlog, csv, bundle, describe";
         assert_eq!(unset.trim_end(), none);
         let set: toml::Table = set.parse().expect("TOML");
         let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();

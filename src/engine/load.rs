@@ -136,7 +136,11 @@ impl Load {
             schedule.take();
             let (t0, intended) = (self.control.t0().0, intended.min(elapsed));
             let client = waits.client(Nanos(t0 + intended.0), Nanos(t0 + elapsed.0));
-            state.tally.record_unsent(Nanos(elapsed.0 - intended.0), client, size);
+            let waited = Nanos(elapsed.0 - intended.0);
+            state.tally.record_unsent(waited, client, size);
+            if self.plan.by_class {
+                state.page.by_class.record_unsent(waited, size);
+            }
             left -= size;
         }
     }
@@ -335,6 +339,9 @@ impl Work for Load {
             state.tally.untagged = counts.intended - ended;
             for _ in ended..counts.intended {
                 state.tally.record(Outcome::InFlightAtEnd, &never);
+                if self.plan.by_class {
+                    state.page.by_class.record(Outcome::InFlightAtEnd, &never);
+                }
             }
         }
         self.turn_to(state, clock::now());

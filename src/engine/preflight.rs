@@ -27,6 +27,8 @@ const OTHER_FILES: u64 = 64;
 const PROCESS_BYTES: u64 = 7 << 20;
 /// A worker: its ring, its histograms, its pages of seconds.
 const CORE_BYTES: u64 = 4 << 20;
+/// What a worker's pages hold besides where times are recorded by class: three pages of two classes, mostly.
+const CLASSES_BYTES: u64 = 10 << 20;
 /// A connection and its slot, in user space; a body that is copied into its request comes on top.
 const CONNECTION_BYTES: u64 = 2_560;
 /// What TLS adds to it: buffers of monoio-rustls and rustls; 27 KiB a connection were measured in all.
@@ -192,7 +194,8 @@ fn memory_needed(plan: &Plan) -> u64 {
     let connection = CONNECTION_BYTES + tls + shared + decoder + body + target + ends(plan) * SOCKET_BYTES;
     let tags = plan.urls.tags().names().len() as u64 * TAG_BYTES;
     let cores = plan.cores.len() as u64;
-    PROCESS_BYTES + tags + cores * (CORE_BYTES + tags) + u64::from(plan.connections) * connection
+    let classes = if plan.by_class { CLASSES_BYTES } else { 0 };
+    PROCESS_BYTES + tags + cores * (CORE_BYTES + tags + classes) + u64::from(plan.connections) * connection
 }
 
 fn judge_memory(plan: &Plan, memory: Memory) -> Result<Option<Finding>, StartError> {

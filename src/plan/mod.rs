@@ -103,6 +103,10 @@ pub struct Plan {
     pub driver: DriverChoice,
     /// The command line, secrets masked; for the report.
     pub argv: Vec<String>,
+    /// What the user says of the target, for the report; nobody has verified it.
+    pub described: Option<String>,
+    /// Times are recorded by what became of each request too, second by second.
+    pub by_class: bool,
     /// The target was started by this very process and shares the machine.
     pub embedded_target: bool,
 }

@@ -290,6 +290,10 @@ pub struct RawPlan {
     pub driver: super::DriverChoice,
     /// The command line, secrets masked; for the report.
     pub argv: Vec<String>,
+    /// What `--describe` names.
+    pub described: Option<String>,
+    /// `--hlog` or `--bundle` is there.
+    pub by_class: bool,
     /// The target was started by this very process.
     pub embedded_target: bool,
 }

@@ -72,6 +72,8 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         start_anyway: raw.start_anyway,
         driver: raw.driver,
         argv: raw.argv.clone(),
+        described: raw.described.clone(),
+        by_class: raw.by_class,
         embedded_target: raw.embedded_target,
     };
     if http.pipeline > 1 && plan.longest_body() > SMALL_BODY_BYTES {

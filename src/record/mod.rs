@@ -3,6 +3,7 @@
 
 pub mod blame;
 pub mod check;
+pub mod classes;
 pub mod environment;
 pub mod finding;
 pub mod flow;
@@ -20,6 +21,7 @@ pub mod vitals;
 
 pub use blame::{Blame, Shares};
 pub use check::CheckSample;
+pub use classes::{ByClass, Class};
 pub use environment::Environment;
 pub use finding::{Finding, FindingKind};
 pub use flow::Flow;
@@ -97,6 +99,8 @@ pub struct RunRecord {
     pub aborted: Option<Rule>,
     /// T0 since the Unix epoch.
     pub t0_unix: Nanos,
+    /// When the last worker had ended, since the Unix epoch.
+    pub ended_unix: Nanos,
     /// Where it was measured.
     pub environment: Environment,
     /// How that machine fared meanwhile.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::plan::raw::RawShape;
 use crate::plan::shard::{Cpu, Machine};
 use crate::plan::{Arrivals, Plan, RawPlan, shards, validate};
+use crate::record::environment::{Platform, Way};
 use crate::record::timeline::{PageId, Timeline, WINDOW};
 use crate::record::vitals::Segments;
 use crate::record::{
@@ -199,11 +200,19 @@ impl Run {
             interrupted: self.interrupted,
             aborted: self.aborted,
             t0_unix: Nanos(1_767_225_600 * NANOS_PER_S + 123_456_789),
+            ended_unix: Nanos(1_767_225_600 * NANOS_PER_S + 123_456_789 + self.window.0),
             environment: Environment {
                 kernel: Some("6.8.0".into()),
                 cores_allowed: vec![0, 1],
                 cores_used: self.plan.cores.clone(),
                 nofile: Some(1_024),
+                clock_resolution_ns: Some(1),
+                platform: Platform {
+                    product: Some("KVM \u{1b}[31m".into()),
+                    hypervisor: Some(true),
+                    ..Platform::default()
+                },
+                sysctls: vec![("core.somaxconn", Some("4096".into())), ("ipv4.tcp_tw_reuse", None)],
                 port_range: Some((32_768, 60_999)),
                 ..Environment::default()
             },
@@ -226,6 +235,18 @@ impl Run {
         let interval = self.pages[shard].entry(id).or_default();
         interval.id = id;
         interval
+    }
+}
+
+/// To the target, through a virtual interface.
+pub(super) fn way() -> Way {
+    Way {
+        to: "10.0.0.2".parse().expect("an address"),
+        from: None,
+        interface: Some("eth0".into()),
+        driver: Some("virtio_net".into()),
+        speed_mbit: None,
+        mtu: Some(1_500),
     }
 }
 

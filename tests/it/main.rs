@@ -4,6 +4,7 @@
 //! [`support::report`].
 
 mod accuracy;
+mod artefacts;
 mod bad_input;
 mod checks;
 mod connections;
@@ -31,6 +32,7 @@ mod shapes;
 mod support;
 mod tags;
 mod target;
+mod terminal;
 mod tidy;
 mod tls;
 mod urlset;

@@ -33,9 +33,19 @@ fn help_alone_is_the_overview_and_lists_the_topics() {
 
 #[test]
 fn each_topic_is_printed_as_plain_text() {
-    for topic in
-        ["measuring", "statistics", "urlset", "http", "containers", "network", "from-wrk", "from-k6", "warnings"]
-    {
+    for topic in [
+        "measuring",
+        "health",
+        "statistics",
+        "shapes",
+        "urlset",
+        "checks",
+        "http",
+        "containers",
+        "network",
+        "artefacts",
+        "warnings",
+    ] {
         let text = said(&["help", topic]);
         assert!(text.lines().count() >= 20 && !text.contains('\u{1b}'), "{topic}");
     }
@@ -58,7 +68,7 @@ fn an_unknown_topic_is_refused_by_naming_the_topics() {
     for part in [
         "help ",
         "nonsense",
-        "measuring, health, statistics, shapes, urlset, checks, http, containers, network, proxies, from-wrk, from-k6, warnings",
+        "measuring, health, statistics, shapes, urlset, checks, http, containers, network, proxies, artefacts, from-wrk, from-k6, warnings",
     ] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }

@@ -183,6 +183,9 @@ impl Sink for Load {
         }
         self.turn_to(state, stamps.done);
         state.tally.record(outcome, stamps);
+        if self.plan.by_class {
+            state.page.by_class.record(outcome, stamps);
+        }
         if let Some(tag) = self.plan.urls.tags().of(ticket.line) {
             state.tally.tags[tag].record(outcome, stamps);
         }

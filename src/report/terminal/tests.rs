@@ -60,6 +60,9 @@ fn a_closed_run() {
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4       10000     5000.00         601us        1.09ms      40.0us
             1         4       10000     5000.00         601us        1.09ms      40.0us
+
+            Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
+                          machine (KVM \u{1b}[31m), clock n/a
         "#]],
     );
 }
@@ -110,6 +113,9 @@ fn an_open_run_with_lower_bounds() {
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4        4500     2250.00         600us        1.09ms      88.9us
             1         4        5121     2560.50         712us       > 800ms      78.1us
+
+            Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
+                          machine (KVM \u{1b}[31m), clock n/a
 
             Warning: [failures] 400 of 10001 requests failed (4.0 %): timeout 400. The
                      server was slower than --timeout: lower the load, or raise it.
@@ -191,6 +197,9 @@ fn a_run_with_nothing_answered() {
             0         4           0        0.00           n/a           n/a         n/a
             1         4           0        0.00           n/a           n/a         n/a
 
+            Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
+                          machine (KVM \u{1b}[31m), clock n/a
+
             Warning: [no_success] not one request was answered below 400: check the URL, and
                      that the server is up.
             Warning: [failures] 200 of 200 requests failed (100.0 %): connect 200. Check
@@ -240,6 +249,9 @@ fn a_run_interrupted_with_a_lost_worker() {
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4        2500     3571.43         597us        1.09ms       160us
             1         4        2500     3571.43         597us        1.09ms       160us LOST
+
+            Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
+                          machine (KVM \u{1b}[31m), clock n/a
 
             Warning: [worker_lost] the worker of shard 1 of 2 died (assertion failed:
                      \u{1b}[31mgot\u{1b}[0m "x"\nat line 3): its part of the load is

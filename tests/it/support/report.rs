@@ -120,9 +120,15 @@ impl Report {
         self.at(path).as_array().map(Vec::as_slice).unwrap_or_else(|| panic!("{path} is no list"))
     }
 
+    /// A histogram, whole.
+    #[track_caller]
+    pub(crate) fn histogram(&self, name: &str) -> Histogram<u64> {
+        decode(self.at(&format!("histograms.{name}")))
+    }
+
     /// How many values of a histogram are above `limit`.
     pub(crate) fn slower_than(&self, name: &str, limit: Duration) -> u64 {
-        let histogram = decode(self.at(&format!("histograms.{name}")));
+        let histogram = self.histogram(name);
         let limit = limit.as_nanos() as u64;
         histogram.iter_recorded().filter(|value| value.value_iterated_to() > limit).map(|v| v.count_at_value()).sum()
     }
