@@ -1,0 +1,10 @@
+//! Retrieval: a list of URLs, each line once, politely, and nothing lost.
+//!
+//! The policies below are pure: time and bytes are arguments, and what they keep is bounded. Each core has its own; what a
+//! core and its hosts share with the others is said where it is.
+
+pub mod bucket;
+pub mod redirect;
+pub mod rest;
+pub mod retry;
+pub mod retry_after;
