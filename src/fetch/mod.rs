@@ -4,7 +4,14 @@
 //! core and its hosts share with the others is said where it is.
 
 pub mod bucket;
+pub mod cookies;
+pub mod extract;
+pub mod line;
 pub mod redirect;
 pub mod rest;
 pub mod retry;
 pub mod retry_after;
+pub mod robots;
+pub mod save_name;
+pub mod site;
+pub mod unique;
