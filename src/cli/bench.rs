@@ -322,25 +322,11 @@ impl OutputArgs {
         let format = Format::from(self.format);
         let mut files = Vec::with_capacity(self.output.len());
         for path in self.output {
-            let subject = || format!("-o {}", path.display());
             if path == Path::new("-") {
                 let problem = "standard output has the report without -o; choose its form with --format";
-                return Err(PlanError::new(subject(), problem));
+                return Err(PlanError::new("-o -", problem));
             }
-            let folder = match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            };
-            if !folder.is_dir() {
-                let problem = format!("the folder {} does not exist; make it with: mkdir -p", folder.display());
-                return Err(PlanError::new(subject(), problem));
-            }
-            if path.is_dir() {
-                return Err(PlanError::new(subject(), "is a folder; name a file in it"));
-            }
-            if let Err(error) = tempfile::tempfile_in(folder) {
-                return Err(PlanError::new(subject(), format!("cannot write to {}: {error}", folder.display())));
-            }
+            writable("-o", &path)?;
             let of_path = Format::of_path(&path).unwrap_or(format);
             files.push((path, of_path));
         }
@@ -350,6 +336,28 @@ impl OutputArgs {
             progress: !self.no_progress && !self.quiet,
             notes: !self.quiet,
         })
+    }
+}
+
+/// Whether the file that an `option` names could be written; its folder must be there.
+///
+/// # Errors
+/// Why not, and the remedy.
+pub(super) fn writable(option: &str, path: &Path) -> Result<(), PlanError> {
+    let refused = |problem: String| Err(PlanError::new(format!("{option} {}", path.display()), problem));
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return refused(format!("the folder {} does not exist; make it with: mkdir -p", folder.display()));
+    }
+    if path.is_dir() {
+        return refused("is a folder; name a file in it".into());
+    }
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(error) => refused(format!("cannot write to {}: {error}", folder.display())),
     }
 }
 
@@ -374,14 +382,14 @@ impl Outputs {
     }
 }
 
-fn input(path: PathBuf) -> Input {
+pub(super) fn input(path: PathBuf) -> Input {
     if path == Path::new("-") {
-        return Input::new("standard input".to_owned(), || Ok(Box::new(io::stdin().lock())));
+        return Input::standard();
     }
     Input::new(path.display().to_string(), move || Ok(Box::new(fs::File::open(&path)?)))
 }
 
-fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {
+pub(super) fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {
     let mut headers = Vec::with_capacity(arguments.len());
     for argument in arguments {
         let Some(path) = argument.strip_prefix('@') else {
@@ -397,7 +405,7 @@ fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {
     Ok(headers)
 }
 
-fn body(argument: &str) -> Result<Vec<u8>, PlanError> {
+pub(super) fn body(argument: &str) -> Result<Vec<u8>, PlanError> {
     match argument.strip_prefix('@') {
         None => Ok(argument.as_bytes().to_vec()),
         Some(path) => {

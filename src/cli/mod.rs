@@ -5,6 +5,7 @@ pub mod bench;
 mod driver;
 mod embedded;
 pub mod exit;
+pub mod fetch;
 pub mod help;
 mod http;
 mod mask;
@@ -44,6 +45,8 @@ pub struct Cli {
 pub enum Command {
     /// Send requests and report what came back
     Bench(Box<bench::Args>),
+    /// Fetch a list of URLs, each once, and write a record of each
+    Fetch(Box<fetch::Args>),
     /// Serve the embedded target until SIGTERM or SIGINT
     Target(target::Args),
     /// Print the overview, a topic, or the help of a subcommand

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::destination::Destination;
 use super::dialler::reason;
+use super::origins;
 use super::rest::Rest;
 use crate::net::connect::{Peer, Route};
 use crate::net::resolve::Resolver;
@@ -17,7 +18,7 @@ use crate::net::tls::Client;
 use crate::net::tunnel;
 use crate::plan::origin::Scheme;
 use crate::plan::proxy::{Protocol, Proxy};
-use crate::plan::{Origin, Plan, Shard};
+use crate::plan::{Plan, Shard};
 use crate::record::Failure;
 use crate::units::Nanos;
 use crate::wire::proxy::{Refusal, Tunnel};
@@ -100,10 +101,6 @@ impl Gateway {
 
     fn proxy(&self, index: u32) -> &Proxy {
         &self.plan.proxies.list[index as usize]
-    }
-
-    fn origin(&self, index: u32) -> &Origin {
-        &self.plan.urls.origins()[index as usize]
     }
 
     /// Whether one of the proxies to `to` has an address, and so has `to` what that one is to be told.
@@ -216,7 +213,7 @@ impl Gateway {
         to: &Destination,
         stage: &Cell<Stage>,
     ) -> Result<(Stream, u32), Broken> {
-        let (proxy, target) = (self.proxy(index), self.origin(origin));
+        let (proxy, target) = (self.proxy(index), origins::origin(&self.plan, origin, to));
         if proxy.protocol == Protocol::Http && target.scheme == Scheme::Http {
             return Ok((self.connect(index).await?, index + 1));
         }
@@ -284,10 +281,10 @@ impl Gateway {
         Ok(admitted.into_iter().map(Peer::Tcp).collect())
     }
 
-    /// What a failure at `stage` is called.
-    pub(super) fn explain(&self, index: u32, origin: u32, stage: Stage, reason: &str) -> String {
+    /// What a failure at `stage` is called, on the way to `origin`, which is found at `to`.
+    pub(super) fn explain(&self, index: u32, (origin, to): (u32, &Destination), stage: Stage, reason: &str) -> String {
         let proxy = self.proxy(index);
-        let target = self.origin(origin);
+        let target = origins::origin(&self.plan, origin, to);
         match stage {
             Stage::Name => reason.to_owned(),
             Stage::Proxy => format!("proxy {proxy}: {reason}"),

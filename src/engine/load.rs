@@ -69,7 +69,9 @@ impl Load {
     pub fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
         // Another seed, so that a warm-up does not rehearse the very arrivals and draws that are measured.
         let warmup_seed = plan.seed ^ 0x5741_524d;
-        let walk = |seed| Walk::new(plan.order, plan.urls.len(), seed, shard.index, shard.count);
+        // Where there are no lines, somebody else chooses what to ask for.
+        let lines = plan.urls.len().max(1);
+        let walk = |seed| Walk::new(plan.order, lines, seed, shard.index, shard.count);
         // A shuffle is one for the whole run.
         let warmup_walk = if plan.order == Order::Random { walk(warmup_seed) } else { walk(plan.seed) };
         let walk = walk(plan.seed);
@@ -99,6 +101,11 @@ impl Load {
         let large_bodies = plan.longest_body() > SMALL_BODY_BYTES;
         let state = RefCell::new(state);
         Self { plan, shard, control, turn_page, only_request, large_bodies, walk, warmup_walk, state }
+    }
+
+    /// Counts one more request as taken, by whoever chooses them in its place.
+    pub(crate) fn take(&self) {
+        self.state.borrow_mut().measured.taken += 1;
     }
 
     fn share(&self) -> Option<u64> {
@@ -405,8 +412,8 @@ impl Sink for Load {
 }
 
 impl Work for Load {
-    fn origin_of(&self, k: u64) -> u32 {
-        self.plan.urls.template(self.walk.line(&self.plan.urls, k)).origin
+    fn origin_of(&self, k: u64) -> Option<u32> {
+        Some(self.plan.urls.template(self.walk.line(&self.plan.urls, k)).origin)
     }
 
     fn finish(&self, abandoned: bool, waits: Waits) -> Finished {

@@ -13,6 +13,7 @@ pub(crate) use self::streams::Carrier;
 use self::streams::{Shared, Streams};
 use super::control::NEVER;
 use super::dialler::{Dialler, Opened, Refused};
+use super::origins::Origins;
 use super::pipe::Pipe;
 use super::rest::Rest;
 use super::watch::{Expired, Watch};
@@ -56,6 +57,8 @@ pub(crate) struct Pool {
     dialler: Dialler,
     /// Most connections open at once.
     capacity: u32,
+    /// There are several origins, or may be.
+    several: bool,
     /// Most requests of one connection.
     requests_max: u64,
     buffer_bytes: usize,
@@ -91,8 +94,9 @@ impl Pool {
     /// At most `capacity` connections, of each at most `streams` at a time where it is HTTP/2, and on each at most
     /// `requests_max` requests.
     pub(crate) fn new(dialler: Dialler, capacity: u32, streams: u32, requests_max: u64) -> Self {
-        let origins = RefCell::new((0..dialler.origins()).map(|_| Origin::default()).collect());
+        let origins = RefCell::new((0..dialler.origins().len()).map(|_| Origin::default()).collect());
         Self {
+            several: dialler.origins().several(),
             dialler,
             capacity,
             requests_max,
@@ -117,7 +121,7 @@ impl Pool {
     /// The connection to `origin` that was used last, if one is idle; else a stream of one that has one to lend.
     pub(crate) fn idle(&self, origin: u32, now: Nanos) -> Option<Result<Leased, Refused>> {
         let pooled = |way| Leased::Ready(Lease { way, arrival: None });
-        let Some(connection) = self.origins.borrow_mut()[origin as usize].idle.pop() else {
+        let Some(connection) = self.pop_idle(origin) else {
             return self.lend_stream(origin, Nanos::ZERO).map(|stream| Ok(pooled(Way::Shared(stream))));
         };
         if now.0 - connection.idle_since.0 < LOOK_AFTER.0 {
@@ -137,6 +141,18 @@ impl Pool {
                 Ok(Leased::Dead)
             }
         })
+    }
+
+    fn pop_idle(&self, origin: u32) -> Option<Box<Connection>> {
+        let origins = &mut *self.origins.borrow_mut();
+        match origins.get_mut(origin as usize) {
+            Some(origin) => origin.idle.pop(),
+            None => {
+                // It came up during the run.
+                origins.resize_with(origin as usize + 1, Origin::default);
+                None
+            }
+        }
     }
 
     fn lend_stream(&self, origin: u32, after: Nanos) -> Option<Rc<Shared>> {
@@ -250,7 +266,7 @@ impl Pool {
             let wait = {
                 let origins = &mut *self.origins.borrow_mut();
                 // A slot that waits here is one less for the other origins.
-                let several = origins.len() > 1;
+                let several = self.several;
                 let state = &mut origins[origin as usize];
                 match state.failed {
                     Some((at, failure)) if at > asked => {
@@ -311,7 +327,7 @@ impl Pool {
         }
         let mut origins = self.origins.borrow_mut();
         connection.idle_since = now;
-        if origins.len() > 1 {
+        if self.several {
             self.uses.set(self.uses.get() + 1);
             connection.used = self.uses.get();
             self.remember(connection.origin, connection.used, &origins);
@@ -339,6 +355,11 @@ impl Pool {
         // It is idle in a moment, and its room for the taking.
         self.room.call_one();
         Some(unwanted)
+    }
+
+    /// The origins that there are connections to.
+    pub(crate) fn origins(&self) -> &Origins {
+        self.dialler.origins()
     }
 
     /// The first failure of a connection that another one made good.

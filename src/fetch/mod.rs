@@ -1,17 +1,248 @@
-//! Retrieval: a list of URLs, each line once, politely, and nothing lost.
+//! Retrieval: a list of lines, all of it, each once. The engine's second kind of work, on the same slots, pools and
+//! records as load.
 //!
-//! The policies below are pure: time and bytes are arguments, and what they keep is bounded. Each core has its own; what a
-//! core and its hosts share with the others is said where it is.
+//! A thread reads lines and deals them to the cores, a thread writes records; between them each core asks for its lines.
+//! The policies are pure: time and bytes are arguments, and what they keep is bounded.
 
+mod answer;
 pub mod bucket;
 pub mod cookies;
+mod dispatcher;
 pub mod extract;
+mod flight;
+mod host;
+mod job;
+mod journal;
 pub mod line;
+mod outline;
+mod queues;
 pub mod redirect;
 pub mod rest;
 pub mod retry;
 pub mod retry_after;
 pub mod robots;
+mod save;
 pub mod save_name;
 pub mod site;
 pub mod unique;
+mod verdict;
+mod work;
+mod writer;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use self::bucket::Bucket;
+use self::dispatcher::Dispatcher;
+use self::host::Hosts;
+use self::job::Error;
+use self::retry::Budget;
+use self::work::Retrieval;
+use self::writer::{Message, Writer};
+use crate::clock;
+use crate::engine::preflight::Cleared;
+use crate::engine::{self, Control, Progress, Seat, StartError};
+use crate::plan::fetch::Pace;
+use crate::plan::raw::Input;
+use crate::plan::shard::Machine;
+use crate::plan::{self, Plan};
+use crate::record::{Fetched, RunRecord};
+
+/// Why a retrieval could not be begun, or not be brought to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The file of records cannot be used.
+    #[error("-o {path}: {problem}")]
+    Output {
+        /// As typed.
+        path: String,
+        /// Why, and the remedy.
+        problem: String,
+    },
+    /// The folder of bodies cannot be used.
+    #[error("--save {path}: {problem}")]
+    Save {
+        /// As typed.
+        path: String,
+        /// In the system's words.
+        problem: io::Error,
+    },
+    /// The input could not be read to its end, or a body not be saved; lines without a record are to be fetched again.
+    #[error("{0}")]
+    BrokenOff(String),
+    /// Records could not be written.
+    #[error("the records cannot be written: {0}")]
+    Write(io::Error),
+    /// No worker could start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The system has no thread left.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// What is to be fetched: URLs, then the lines of an input.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// A URL each.
+    pub urls: Vec<String>,
+    /// Read as the run goes on.
+    pub input: Option<Input>,
+}
+
+/// Fetches `lines` as `plan` says, to the end of all of them; the machine was looked at by `preflight::check`.
+///
+/// `observe` is called a few times a second on the calling thread.
+///
+/// # Errors
+/// Before the first request, what keeps it from beginning; after it, an input or an output that broke off.
+pub fn run(
+    plan: &Arc<Plan>,
+    lines: Lines,
+    machine: &Machine,
+    cleared: Cleared,
+    control: &Arc<Control>,
+    observe: &mut dyn FnMut(Progress<'_>),
+) -> Result<RunRecord, FetchError> {
+    let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
+    let (file, done) = journal::open(plan, &lines.urls, lines.input.as_ref())?;
+    let shared = Arc::new(Shared::new(Arc::clone(control), &fetch.pace, done.ok));
+    let bodies = fetch.output.save.as_deref().map(bodies).transpose()?;
+    let (records, messages) = mpsc::channel();
+    let writer = Writer::new(Arc::clone(&shared), file, bodies, fetch.output.ordered);
+    let writer = spawn("records", move || writer.run(&messages))?;
+    let (inboxes, mut receivers): (Vec<_>, Vec<_>) = plan.cores.iter().map(|_| mpsc::channel()).unzip();
+    let dispatcher = Dispatcher::new(Arc::clone(&shared), Arc::clone(plan), inboxes, records.clone(), done);
+    // It may wait for an input that never ends, and is left behind then.
+    spawn("lines", move || dispatcher.run(&lines.urls, lines.input.as_ref()))?;
+    let new_work = || {
+        let (shared, inbox, records) = (Arc::clone(&shared), receivers.remove(0), records.clone());
+        |seat: Seat| Retrieval::new(seat, shared, inbox, records)
+    };
+    let record = engine::run_work(plan, &plan::shards(plan), machine, cleared, control, new_work, observe);
+    let _ = records.send(Message::End);
+    let written = writer.join().map_err(|_| FetchError::Write(io::Error::other("the writer died")))?;
+    let mut record = record?;
+    written.map_err(FetchError::Write)?;
+    record.fetched = Some(shared.total());
+    match shared.failure() {
+        Some(problem) => Err(FetchError::BrokenOff(problem)),
+        None => Ok(record),
+    }
+}
+
+/// The folder of bodies, ready for them.
+fn bodies(path: &Path) -> Result<File, FetchError> {
+    let opened = save::prepare(path).and_then(|()| File::open(path));
+    opened.map_err(|problem| FetchError::Save { path: path.display().to_string(), problem })
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<thread::JoinHandle<T>, FetchError> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(FetchError::Thread)
+}
+
+/// What the threads of a retrieval share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    control: Arc<Control>,
+    hosts: Hosts,
+    /// Of the whole run, where there is one.
+    rate: Option<Mutex<Bucket>>,
+    /// Retries of all cores.
+    budget: Arc<Budget>,
+    /// Lines dealt to cores.
+    dealt: AtomicU64,
+    /// Those of them that came to their end.
+    done: AtomicU64,
+    /// No more are dealt.
+    closed: AtomicBool,
+    /// Records written, those of lines that asked for nothing of use included.
+    written: AtomicU64,
+    total: Mutex<Fetched>,
+    failure: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn new(control: Arc<Control>, pace: &Pace, skipped_ok: u64) -> Self {
+        let bucket = |rate| Mutex::new(Bucket::at_rate(rate, host::SLACK, clock::now()));
+        Self {
+            control,
+            hosts: Hosts::new(pace.rate_per_host),
+            rate: pace.rate.map(bucket),
+            budget: Arc::default(),
+            dealt: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            total: Mutex::new(Fetched { skipped_ok, ..Fetched::default() }),
+            failure: Mutex::default(),
+        }
+    }
+
+    fn one_dealt(&self) {
+        self.dealt.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn one_done(&self) {
+        self.done.fetch_add(1, Ordering::Release);
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Every line that there is has come to its end.
+    fn all_done(&self) -> bool {
+        self.closed.load(Ordering::Acquire) && self.done.load(Ordering::Acquire) == self.dealt.load(Ordering::Relaxed)
+    }
+
+    fn written(&self, records: u64) {
+        self.written.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Of so many lines, those without a record.
+    fn under_way(&self, lines: u64) -> u64 {
+        lines.saturating_sub(self.written.load(Ordering::Relaxed))
+    }
+
+    /// A line has its record from an earlier run.
+    fn skip(&self) {
+        self.total.lock().expect("adding does not panic").skipped += 1;
+    }
+
+    /// A line asks for nothing that can be had.
+    fn refuse(&self, error: &Error) {
+        let mut total = self.total.lock().expect("adding does not panic");
+        total.lines += 1;
+        total.count_error(error.kind, 1);
+    }
+
+    fn add(&self, of_core: &Fetched) {
+        self.total.lock().expect("adding does not panic").add(of_core);
+    }
+
+    fn total(&self) -> Fetched {
+        self.total.lock().expect("adding does not panic").clone()
+    }
+
+    fn fail(&self, problem: String) {
+        self.failure.lock().expect("storing does not panic").get_or_insert(problem);
+    }
+
+    /// What is to be kept cannot be: nothing more is begun.
+    fn give_up(&self, problem: String) {
+        self.fail(problem);
+        self.control.stop();
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.failure.lock().expect("storing does not panic").clone()
+    }
+}

@@ -10,7 +10,7 @@ use super::request::{Common, HeaderEdit, SMALL_BODY_BYTES, is_token, parse_heade
 use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, core_list, part};
 use super::urlset::{Builder, unreadable};
-use super::{End, Http, Load, Network, Part, Plan, Proxies, Rule, Timeouts, Tls, UrlSet};
+use super::{End, Fetch, Http, Load, Network, Part, Plan, Proxies, Rule, Timeouts, Tls, UrlSet};
 use crate::units::{Nanos, Rate, Share, parse_count};
 
 /// One request a nanosecond: starts are no finer than the clock.
@@ -29,14 +29,21 @@ const IN_FLIGHT_MAX: u64 = 1_048_576;
 /// # Errors
 /// The first option or line that makes no sense, with the remedy.
 pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
+    assemble(raw, machine, None)
+}
+
+/// The same; `fetch` instead of lines that are known beforehand, and without an end but theirs.
+pub(super) fn assemble(raw: &RawPlan, machine: &Machine, fetch: Option<Box<Fetch>>) -> Result<Plan, PlanError> {
     let proxies = Proxies::new(&raw.proxies)?;
     let common = common(raw, proxies.forward())?;
     let method = method(raw)?;
-    let urls = urls(raw, &common, &method)?;
+    let urls = if fetch.is_some() { UrlSet::default() } else { urls(raw, &common, &method)? };
     let network = Network::new(&raw.network, raw.embedded_target)?;
-    network.fits(urls.origins(), &proxies)?;
+    if fetch.is_none() {
+        network.fits(urls.origins(), &proxies)?;
+    }
     let order = order(raw, &urls)?;
-    let whole = end(raw, &urls)?;
+    let whole = if fetch.is_some() { End { duration: None, requests: None, once: true } } else { end(raw, &urls)? };
     let load = load(raw)?;
     let part = part_of_all(raw, connections(raw)?, whole.requests)?;
     let end = End { requests: part.requests.map(|all| part.own(all)), ..whole };
@@ -78,6 +85,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         driver: raw.driver,
         argv: raw.argv.clone(),
         embedded_target: raw.embedded_target,
+        fetch,
     };
     if http.pipeline > 1 && plan.longest_body() > SMALL_BODY_BYTES {
         let problem = format!("sends bodies of up to {SMALL_BODY_BYTES} bytes; leave it out for larger ones");
@@ -115,7 +123,7 @@ pub fn default_method(with_body: bool) -> &'static str {
     if with_body { "POST" } else { "GET" }
 }
 
-fn method(raw: &RawPlan) -> Result<String, PlanError> {
+pub(super) fn method(raw: &RawPlan) -> Result<String, PlanError> {
     let method = raw.method.as_deref().unwrap_or_else(|| default_method(raw.body.is_some()));
     match method {
         "CONNECT" => {
@@ -306,11 +314,11 @@ fn max_error_rate(raw: &RawPlan) -> Result<Option<Share>, PlanError> {
     share.map_err(|problem| PlanError::new("--max-error-rate", problem))
 }
 
-fn duration(text: &Option<String>, option: &str) -> Result<Option<Nanos>, PlanError> {
+pub(super) fn duration(text: &Option<String>, option: &str) -> Result<Option<Nanos>, PlanError> {
     text.as_deref().map(Nanos::parse).transpose().map_err(|problem| PlanError::new(option, problem))
 }
 
-fn count(text: &Option<String>, option: &str) -> Result<Option<u64>, PlanError> {
+pub(super) fn count(text: &Option<String>, option: &str) -> Result<Option<u64>, PlanError> {
     let count = text.as_deref().map(parse_count).transpose().map_err(|problem| PlanError::new(option, problem))?;
     match count {
         Some(0) => Err(PlanError::new(format!("{option} 0"), "must be at least 1")),

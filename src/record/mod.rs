@@ -2,6 +2,7 @@
 
 pub mod blame;
 pub mod environment;
+pub mod fetched;
 pub mod finding;
 pub mod flow;
 pub mod histogram;
@@ -16,6 +17,7 @@ pub mod vitals;
 
 pub use blame::{Blame, Shares};
 pub use environment::Environment;
+pub use fetched::Fetched;
 pub use finding::{Finding, FindingKind};
 pub use flow::Flow;
 pub use histogram::Histogram;
@@ -103,4 +105,6 @@ pub struct RunRecord {
     pub origins: Vec<Reached>,
     /// What was likely to go wrong, found before the run.
     pub findings: Vec<Finding>,
+    /// What became of the lines, where they were fetched.
+    pub fetched: Option<Fetched>,
 }

@@ -11,6 +11,7 @@ use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use serde::Serialize;
 
 use super::echo::{self, PlanEcho};
+use super::fetched::FetchEcho;
 use super::summary::{self, Rates, ShardSummary, Statistics, Summary, interval_start_s};
 use crate::record::{Failure, Histogram, Latency, Point, ShardRecord, Tally, histogram};
 use crate::units::Nanos;
@@ -65,6 +66,7 @@ struct Report<'a> {
     warnings: Vec<Warning<'a>>,
     interrupted: bool,
     aborted: Option<String>,
+    fetch: Option<FetchEcho>,
 }
 
 #[derive(Serialize)]
@@ -276,6 +278,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         warnings: summary.warnings.iter().map(|w| Warning { code: w.code(), text: &w.text }).collect(),
         interrupted: record.interrupted,
         aborted: record.aborted.map(|rule| rule.to_string()),
+        fetch: record.fetched.as_ref().map(FetchEcho::new),
     })
 }
 

@@ -4,6 +4,7 @@
 mod diagnosis;
 mod echo;
 pub mod escape;
+mod fetched;
 #[cfg(test)]
 mod fixture;
 mod heading;

@@ -147,6 +147,12 @@ impl Code {
         }
     }
 
+    /// Whether it is worth saying where lines are fetched, and nothing is measured.
+    fn is_of_fetch(self) -> bool {
+        use Code::{Bug, CpuQuota, EpollDriver, Failures, Interrupted, Memory, PortsTaken, WorkerLost};
+        [Bug, WorkerLost, Interrupted, Failures, PortsTaken, Memory, CpuQuota, EpollDriver].contains(&self)
+    }
+
     fn because(self, text: impl Into<String>) -> Warning {
         Warning { code: self, text: text.into() }
     }
@@ -185,6 +191,7 @@ pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
     ];
     all.extend(rules.iter().filter_map(|rule| rule(summary)));
     all.extend(summary.record.findings.iter().map(|finding| Code::of(finding.kind).because(&finding.text)));
+    all.retain(|warning| !summary.plan.is_fetched() || warning.code.is_of_fetch());
     all.sort_by_key(|warning| warning.code);
     all
 }
