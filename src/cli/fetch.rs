@@ -1,6 +1,7 @@
 //! `ringload fetch`: the options, and what is around one retrieval.
 
 use std::error::Error;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use super::proxy::ProxyArgs;
 use super::tls::TlsArgs;
 use super::{bench, driver, exit, mask, note, progress, signals, stdout};
 use crate::engine::{self, Control, Progress};
-use crate::fetch::{self, Lines};
-use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, validate};
+use crate::fetch::{self, Lines, Policies};
+use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, Said, validate};
+use crate::plan::raw::RawHeader;
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, PlanError, RawPlan};
 use crate::report::{self, Format, Summary};
@@ -74,6 +76,12 @@ struct LineArgs {
     /// Throw away what stands in -o FILE
     #[arg(long)]
     overwrite: bool,
+    /// Leave out lines that ask for the same as one before them (method, URL and body); four million are remembered
+    #[arg(long)]
+    unique: bool,
+    /// What a record has, such as url,status,file; line is always there [default: all but what was not asked for]
+    #[arg(long, value_name = "LIST")]
+    fields: Option<String>,
     /// Exit with 1 where any line was not answered below 400; without it, where none was
     #[arg(long)]
     fail_on_error: bool,
@@ -117,6 +125,18 @@ struct RequestArgs {
     /// The body of every request: TEXT, @FILE, or @- for standard input
     #[arg(short = 'b', long, value_name = "BODY", allow_hyphen_values = true)]
     body: Option<String>,
+    /// What to call ourselves, to servers and to robots.txt [default: ringload/VERSION]
+    #[arg(long, value_name = "NAME")]
+    user_agent: Option<String>,
+    /// Send these cookies with every request (NAME=VALUE; NAME=VALUE), and keep those that servers set
+    #[arg(long, value_name = "COOKIES")]
+    cookie: Option<String>,
+    /// Take cookies from FILE (Netscape's format, as curl has it), keep those that servers set, and write all back
+    #[arg(long, value_name = "FILE")]
+    cookie_jar: Option<PathBuf>,
+    /// Do not ask for robots.txt, and do not obey it
+    #[arg(long)]
+    no_robots: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -155,6 +175,16 @@ struct BodyArgs {
     /// Save the body of each answer below 400 as a file in DIR, whose name is in the record, with its SHA-256
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
+    /// How saved bodies are named: host-path, hash (of the URL) or line [default: host-path]
+    #[arg(long, value_name = "HOW", requires = "save")]
+    save_as: Option<String>,
+    /// Put a value of the body into the record: a JSON pointer (/data/0/id), or a regular expression, whose first group
+    /// it is
+    #[arg(long, value_name = "POINTER|REGEX", allow_hyphen_values = true)]
+    extract: Option<String>,
+    /// A body that does not say this is an error of its line: /status=ok; may be given again
+    #[arg(long, value_name = "POINTER=VALUE", allow_hyphen_values = true)]
+    json_check: Vec<String>,
     /// Put the body into the record, as text or in base64
     #[arg(long, value_name = "HOW")]
     body_in_json: Option<BodyArg>,
@@ -226,20 +256,25 @@ struct Reports {
 /// # Errors
 /// What keeps it from beginning, and an input or an output that broke off.
 pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
-    let (raw, reports) = args.gather()?;
+    let (raw, reports, jar) = args.gather()?;
     let decision = driver::decide(raw.base.driver)?;
     if let Some(refused) = &decision.refused {
         reports.note(&driver::fallback(refused));
     }
     let plan = Arc::new(validate(&raw, machine)?);
+    let cookies = jar.as_deref().map(cookies).transpose()?.flatten();
+    let policies = Policies::new(&plan, cookies.as_deref())?;
     let control = Arc::<Control>::default();
     let line = reports.watch(&plan, &control)?;
     let cleared = engine::preflight::check(&plan, machine, &decision)?;
     cleared.findings.iter().for_each(|finding| reports.note(&finding.text));
     let lines = Lines { urls: raw.base.urls, input: raw.base.input };
     let mut observe = |state: Progress<'_>| line.show(&plan, &state);
-    let record = fetch::run(&plan, lines, machine, cleared, &control, &mut observe)?;
+    let (record, kept) = fetch::run(&plan, lines, policies, machine, cleared, &control, &mut observe)?;
     drop(line);
+    if let Some((path, text)) = jar.zip(kept) {
+        fs::write(&path, text).map_err(|error| format!("--cookie-jar {}: {error}", path.display()))?;
+    }
     reports.write(&Summary::new(&plan, &record))?;
     let lines = record.fetched.clone().unwrap_or_default();
     if lines.lines + lines.skipped + lines.unfinished == 0 && !record.interrupted {
@@ -249,9 +284,21 @@ pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
     Ok(exit::of_fetch(&record, strict))
 }
 
+/// What stands in a jar of cookies; `None` where there is none yet.
+fn cookies(path: &Path) -> Result<Option<String>, PlanError> {
+    bench::writable("--cookie-jar", path)?;
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(PlanError::new(format!("--cookie-jar {}", path.display()), format!("cannot read it: {error}")))
+        }
+    }
+}
+
 impl Args {
     /// What was said, with every file read but the lines.
-    fn gather(self) -> Result<(RawFetch, Reports), PlanError> {
+    fn gather(self) -> Result<(RawFetch, Reports, Option<PathBuf>), PlanError> {
         let Self { urls, lines, cores, request, auth, http, tls, network, proxies, limits, retries, bodies, output } =
             self;
         let reports = output.check(lines.output.is_some())?;
@@ -266,6 +313,11 @@ impl Args {
             let unreadable = |error| PlanError::new(format!("-i {}", input.name), format!("cannot read it: {error}"));
             input.open().map_err(unreadable)?;
         }
+        let mut headers = bench::headers(&request.header)?;
+        let header = |name: &str, value: String, secret| RawHeader { text: format!("{name}: {value}"), secret };
+        headers.extend(request.user_agent.map(|name| header("User-Agent", name, false)));
+        let keeps_cookies = request.cookie.is_some() || request.cookie_jar.is_some();
+        headers.extend(request.cookie.map(|cookies| header("Cookie", cookies, true)));
         let base = RawPlan {
             urls,
             input,
@@ -274,7 +326,7 @@ impl Args {
             cores: cores.list,
             driver: cores.driver.unwrap_or_default().into(),
             method: request.method,
-            headers: bench::headers(&request.header)?,
+            headers,
             body: request.body.as_deref().map(bench::body).transpose()?,
             timeout: limits.timeout,
             connect_timeout: limits.connect_timeout,
@@ -318,8 +370,17 @@ impl Args {
             },
             max_redirects: retries.max_redirects,
             allow_downgrade: retries.allow_downgrade,
+            said: Said {
+                fields: lines.fields,
+                save_as: bodies.save_as,
+                extract: bodies.extract,
+                json_checks: bodies.json_check,
+                no_robots: request.no_robots,
+                unique: lines.unique,
+                keeps_cookies,
+            },
         };
-        Ok((raw, reports))
+        Ok((raw, reports, request.cookie_jar))
     }
 }
 

@@ -23,13 +23,14 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 9] = [
+const TOPICS: [Topic; 10] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
         text: include_str!("topics/measuring.txt"),
     },
     Topic { name: "urlset", about: "many URLs: -i and its lines", text: include_str!("topics/urlset.txt") },
+    Topic { name: "fetch", about: "a list of URLs, each once: fetch", text: include_str!("topics/fetch.txt") },
     Topic { name: "http", about: "HTTP/2, streams, pipelines", text: include_str!("topics/http.txt") },
     Topic {
         name: "containers",

@@ -59,12 +59,13 @@ pub(super) enum Kind {
 }
 
 /// All of them, by their long and short names.
-const OPTIONS: [(&str, Option<char>, Kind); 5] = [
+const OPTIONS: [(&str, Option<char>, Kind); 6] = [
     ("header", Some('H'), Kind::Header),
     ("body", Some('b'), Kind::Body),
     ("user", Some('u'), Kind::Credentials),
     ("bearer", None, Kind::Credentials),
     ("proxy", Some('x'), Kind::Proxy),
+    ("cookie", None, Kind::Body),
 ];
 
 /// What may be secret in the value of the option `--long`; that of any other is at most a URL with credentials.

@@ -129,6 +129,11 @@ impl Dialler {
         gateway.rest(origin, &known.to, now)
     }
 
+    /// What is remembered of an origin is of no use any more.
+    pub(crate) fn forget(&self, origin: u32) {
+        self.gateway.iter().for_each(|gateway| gateway.forget(origin));
+    }
+
     /// The first failure of a proxy that another one made good.
     pub(crate) fn passed_over(&self) -> Option<(Failure, String)> {
         self.gateway.as_ref()?.passed_over()

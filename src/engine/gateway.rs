@@ -183,6 +183,11 @@ impl Gateway {
         trouble.failure = failure;
     }
 
+    /// The index of this origin will be another one's.
+    pub(super) fn forget(&self, origin: u32) {
+        self.troubles.borrow_mut().retain(|(_, of), _| *of != Some(origin));
+    }
+
     /// A proxy failed so, and another one led to the origin instead.
     pub(super) fn pass_over(&self, broken: Broken) {
         self.passed_over.borrow_mut().get_or_insert(broken);

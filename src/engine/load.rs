@@ -103,9 +103,11 @@ impl Load {
         Self { plan, shard, control, turn_page, only_request, large_bodies, walk, warmup_walk, state }
     }
 
-    /// Counts one more request as taken, by whoever chooses them in its place.
-    pub(crate) fn take(&self) {
-        self.state.borrow_mut().measured.taken += 1;
+    /// Counts one more request as taken at `now`, by whoever chooses them in its place.
+    pub(crate) fn take(&self, now: Nanos) {
+        let state = &mut *self.state.borrow_mut();
+        state.measured.taken += 1;
+        state.tally.flow.enter(now);
     }
 
     fn share(&self) -> Option<u64> {

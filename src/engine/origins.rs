@@ -18,6 +18,10 @@ pub(crate) struct Origins {
     /// For https origins; `None` where there are none.
     tls: Option<Client>,
     list: RefCell<Vec<Rc<Known>>>,
+    /// Indexes of those that nobody needs any more, as long as there may be connections to them.
+    forgotten: RefCell<Vec<u32>>,
+    /// Indexes that may be given away again.
+    free: RefCell<Vec<u32>>,
 }
 
 /// What a core knows of one origin.
@@ -34,7 +38,7 @@ impl Origins {
     /// Those of the plan, which lead to `destinations`.
     pub(super) fn new(plan: Arc<Plan>, tls: Option<Client>, destinations: &[Arc<Destination>]) -> Self {
         let list = destinations.iter().map(|to| Rc::new(Known::new(Arc::clone(to)))).collect();
-        Self { plan, tls, list: RefCell::new(list) }
+        Self { plan, tls, list: RefCell::new(list), forgotten: RefCell::default(), free: RefCell::default() }
     }
 
     /// One that the plan does not name: its index from now on.
@@ -43,9 +47,25 @@ impl Origins {
     /// A host that no certificate can name.
     pub(crate) fn add(&self, origin: Origin) -> Result<u32, String> {
         let to = Destination::later(&self.plan, origin, self.tls.as_ref())?;
-        let list = &mut *self.list.borrow_mut();
-        list.push(Rc::new(Known::new(Arc::new(to))));
+        let (known, list) = (Rc::new(Known::new(Arc::new(to))), &mut *self.list.borrow_mut());
+        if let Some(index) = self.free.borrow_mut().pop() {
+            list[index as usize] = known;
+            return Ok(index);
+        }
+        list.push(known);
         Ok(list.len() as u32 - 1)
+    }
+
+    /// Nobody needs the origin of this index any more, which [`Origins::add`] gave; it has no request in flight.
+    pub(crate) fn forget(&self, index: u32) {
+        self.forgotten.borrow_mut().push(index);
+    }
+
+    /// The next one that nobody needs; its index is free once its connections are closed, which the caller does at once.
+    pub(super) fn next_forgotten(&self) -> Option<u32> {
+        let index = self.forgotten.borrow_mut().pop()?;
+        self.free.borrow_mut().push(index);
+        Some(index)
     }
 
     /// How many there are.

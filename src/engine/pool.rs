@@ -173,6 +173,7 @@ impl Pool {
     ///
     /// No storms: where the last attempt failed, the origin rests first, and then one caller tries for all that wait.
     pub(crate) async fn dial(&self, origin: u32, fresh: bool, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
+        self.close_forgotten();
         let asked = clock::now();
         let after = if fresh { asked } else { Nanos::ZERO };
         self.turn_to_dial(origin, asked, watch, limit).await?;
@@ -196,6 +197,19 @@ impl Pool {
             }
         }
         self.open_new(origin, watch, limit).await
+    }
+
+    /// Closes connections to origins that nobody needs any more.
+    fn close_forgotten(&self) {
+        while let Some(index) = self.dialler.origins().next_forgotten() {
+            self.dialler.forget(index);
+            let Some(mut origin) = self.origins.borrow_mut().get_mut(index as usize).map(std::mem::take) else {
+                continue;
+            };
+            let closed = origin.idle.drain(..).map(|connection| connection.stream.close()).count() as u32;
+            let closed = closed + origin.streams.close_all();
+            (0..closed).for_each(|_| self.free_place());
+        }
     }
 
     /// Counts one more connection as open, where there may be one more.

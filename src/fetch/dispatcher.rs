@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use super::Shared;
 use super::host::Host;
-use super::job::{Error, Job, Own, Tried};
+use super::job::{Error, Job, Jobs, Own, Tried};
 use super::journal::Done;
-use super::outline;
+use super::line::Kind;
+use super::record;
 use super::redirect::Chain;
+use super::unique::{Seen, Sighting};
 use super::writer::{Message, Record};
 use crate::clock;
 use crate::plan::Plan;
@@ -41,17 +43,19 @@ const HALVED_AFTER: u64 = 65_536;
 pub(super) struct Dispatcher {
     shared: Arc<Shared>,
     plan: Arc<Plan>,
-    inboxes: Vec<mpsc::Sender<Vec<Box<Job>>>>,
+    inboxes: Vec<mpsc::Sender<Jobs>>,
     records: mpsc::Sender<Message>,
     /// Lines that an earlier run has fetched.
     done: Done,
-    batches: Vec<Vec<Box<Job>>>,
+    batches: Vec<Jobs>,
     sites: HashMap<Box<str>, KnownSite>,
     hasher: RandomState,
     method: Arc<str>,
     /// Lines that were read, and those of them that ask for something.
     lines: u64,
     places: u64,
+    /// Where lines that ask for the same again are left out.
+    seen: Option<Seen>,
     /// Of all hosts together, halved as those of each.
     recent: u64,
 }
@@ -78,14 +82,29 @@ impl Dispatcher {
     pub(super) fn new(
         shared: Arc<Shared>,
         plan: Arc<Plan>,
-        inboxes: Vec<mpsc::Sender<Vec<Box<Job>>>>,
+        inboxes: Vec<mpsc::Sender<Jobs>>,
         records: mpsc::Sender<Message>,
         done: Done,
     ) -> Self {
         let method = plan.fetch.as_ref().expect("only what is fetched comes here").method.as_str().into();
         let batches = inboxes.iter().map(|_| Vec::new()).collect();
+        let seen = plan.fetch.as_ref().is_some_and(|fetch| fetch.said.unique).then(Seen::default);
         let (sites, hasher) = (HashMap::new(), RandomState::new());
-        Self { shared, plan, inboxes, records, done, batches, sites, hasher, method, lines: 0, places: 0, recent: 0 }
+        Self {
+            shared,
+            plan,
+            inboxes,
+            records,
+            done,
+            batches,
+            sites,
+            hasher,
+            method,
+            lines: 0,
+            places: 0,
+            seen,
+            recent: 0,
+        }
     }
 
     /// Deals `urls`, then the lines of `input`.
@@ -144,6 +163,10 @@ impl Dispatcher {
             Ok(Some(asked)) => Ok(asked),
             Err(problem) => Err(problem),
         };
+        if asked.as_ref().is_ok_and(|asked| self.is_repeated(asked)) {
+            self.shared.repeat();
+            return;
+        }
         if self.done.has(self.lines) {
             self.shared.skip();
             return;
@@ -154,11 +177,19 @@ impl Dispatcher {
         let dealt = asked.and_then(|asked| self.deal(place, &asked));
         if let Err(problem) = dealt {
             let url = if json { String::new() } else { String::from_utf8_lossy(line).into_owned() };
-            let error = Error::new("input", problem);
-            let text = outline::refused(self.lines, &url, &error);
+            let error = Error::new(Kind::Input, problem);
+            let text = record::refused(self.shared.policies.fields, self.lines, &url, &error);
             self.shared.refuse(&error);
             let _ = self.records.send(Message::Records(vec![Record { place, text }]));
         }
+    }
+
+    /// A line before it asked for the same.
+    fn is_repeated(&mut self, asked: &Asked<'_>) -> bool {
+        let (Some(seen), Ok((site, rest))) = (&mut self.seen, split(&asked.url)) else { return false };
+        let method = asked.method.as_deref().unwrap_or(&self.method);
+        let rest = rest.split_once('#').map_or(rest, |(target, _)| target);
+        seen.see(method, site, rest, asked.body.as_deref().unwrap_or_default()) == Sighting::Repeated
     }
 
     fn deal(&mut self, place: u64, asked: &Asked<'_>) -> Result<(), String> {
@@ -188,6 +219,7 @@ impl Dispatcher {
             chain: Chain::default(),
             is_abroad: false,
             is_bodiless: false,
+            robots_of: None,
         }));
         self.shared.one_dealt();
         if self.batches[core].len() >= LINES_AT_ONCE {

@@ -11,6 +11,7 @@ use super::queues::Local;
 use super::verdict::Verdict;
 use crate::plan::Plan;
 use crate::plan::request::{Common, HeaderEdit, Own, SMALL_BODY_BYTES, Template, is_secret_header};
+use crate::units::Nanos;
 use crate::wire::encode;
 
 /// Templates that are kept of one host.
@@ -23,10 +24,14 @@ const PLACE_BITS: u32 = 24;
 pub(super) struct Flight {
     pub(super) job: Box<Job>,
     pub(super) template: Rc<Template>,
+    /// Sent with it.
+    pub(super) cookies: Option<String>,
     /// Once its head has come.
     pub(super) answer: Option<Answer>,
     /// What that means for the line.
     pub(super) verdict: Verdict,
+    /// How long its host asks to be left alone.
+    pub(super) asked_for_time: Option<Nanos>,
     /// Why the answer is of no use, where more is known than the kind of the failure.
     pub(super) error: Option<Error>,
     /// Its body could not be saved: the line is not done.
@@ -71,7 +76,16 @@ fn place(number: u64) -> usize {
 
 impl Flight {
     pub(super) fn new(job: Box<Job>, template: Rc<Template>) -> Self {
-        Self { job, template, answer: None, verdict: Verdict::Final, error: None, is_lost: false }
+        Self {
+            job,
+            template,
+            cookies: None,
+            answer: None,
+            verdict: Verdict::Final,
+            asked_for_time: None,
+            error: None,
+            is_lost: false,
+        }
     }
 
     fn body<'a>(&'a self, plan: &'a Plan) -> Option<&'a Bytes> {
@@ -91,6 +105,9 @@ impl Flight {
     pub(super) fn render(&self, plan: &Plan, form: u32, out: &mut Vec<u8>) {
         let own_body = self.own_body().map(Bytes::len);
         encode::render_as(plan.proxies.form(form), out, &self.template, &self.job.target, own_body);
+        if let Some(cookies) = &self.cookies {
+            add_cookies(out, cookies);
+        }
         if let Some(body) = self.body(plan).filter(|body| body.len() <= SMALL_BODY_BYTES) {
             out.extend_from_slice(body);
         }
@@ -142,4 +159,36 @@ fn alone(job: &Job, common: &Common, origin: u32) -> Template {
     }
     let body = !job.is_bodiless && job.own.as_ref().is_some_and(|own| own.body.is_some());
     Template::new(&common, origin, &job.site, &job.method, Own { edits: &edits, body })
+}
+
+/// Adds cookies to a head, to those that it has (RFC 6265 section 5.4: there is one `Cookie`).
+fn add_cookies(head: &mut Vec<u8>, cookies: &str) {
+    let is_cookie = |line: &[u8]| line.len() >= 7 && line[..7].eq_ignore_ascii_case(b"cookie:");
+    let mut at = 0;
+    let own = head.split_inclusive(|&byte| byte == b'\n').find_map(|line| {
+        at += line.len();
+        is_cookie(line).then_some(at - b"\r\n".len())
+    });
+    let (end, text) = match own {
+        Some(end) => (end, format!("; {cookies}")),
+        None => (head.len() - b"\r\n".len(), format!("Cookie: {cookies}\r\n")),
+    };
+    head.splice(end..end, text.into_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_stand_in_one_line() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nCookie: b=c\r\n\r\n"),
+            ("GET / HTTP/1.1\r\ncookie: x=y\r\nA: b\r\n\r\n", "GET / HTTP/1.1\r\ncookie: x=y; b=c\r\nA: b\r\n\r\n"),
+        ] {
+            let mut bytes = head.as_bytes().to_vec();
+            add_cookies(&mut bytes, "b=c");
+            assert_eq!(String::from_utf8_lossy(&bytes), expected);
+        }
+    }
 }

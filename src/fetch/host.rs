@@ -103,6 +103,11 @@ impl Host {
         }
     }
 
+    /// Its requests are to be at least so far apart.
+    pub(crate) fn space(&self, gap: Nanos, now: Nanos) {
+        self.state().pace.space(gap, now);
+    }
+
     /// It asked to be left alone for so long after `now`.
     pub(crate) fn hold(&self, now: Nanos, time: Nanos) {
         self.state().rest.hold(now, time);

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::FetchError;
+use super::line;
+use super::save_name::Names;
 use crate::plan::raw::Input;
 use crate::plan::{Fetch, Plan};
 
@@ -59,18 +61,17 @@ struct Run {
     input_digest: Option<String>,
 }
 
-/// What of a record must be known again.
-#[derive(Deserialize)]
-struct Known {
-    line: u64,
-    ok: Option<bool>,
-}
-
-/// Opens the file of records of `plan`, `None` for standard output, with what stands in it already.
+/// Opens the file of records of `plan`, `None` for standard output, with what stands in it already; `names` gets to know
+/// those of its bodies.
 ///
 /// # Errors
 /// What is there must neither be added to nor replaced, or belongs to another run; the system's.
-pub(super) fn open(plan: &Plan, urls: &[String], input: Option<&Input>) -> Result<(Option<File>, Done), FetchError> {
+pub(super) fn open(
+    plan: &Plan,
+    urls: &[String],
+    input: Option<&Input>,
+    names: &mut Names,
+) -> Result<(Option<File>, Done), FetchError> {
     let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
     let Some(path) = &fetch.output.records else { return Ok((None, Done::default())) };
     let refused = |problem: String| FetchError::Output { path: path.display().to_string(), problem };
@@ -97,7 +98,7 @@ pub(super) fn open(plan: &Plan, urls: &[String], input: Option<&Input>) -> Resul
         if fetch.output.overwrite {
             file.set_len(0).map_err(system)?;
         } else {
-            done = read(&mut file).map_err(refused)?;
+            done = read(&mut file, |name| names.note(&name)).map_err(refused)?;
         }
     }
     write_run(path, &run).map_err(|error| refused(format!("cannot write {}: {error}", beside(path).display())))?;
@@ -129,8 +130,8 @@ fn decide(fetch: &Fetch, path: &Path, run: &Run) -> Result<(), String> {
     Ok(())
 }
 
-/// The lines that have records; a torn record at the end is cut off.
-fn read(file: &mut File) -> Result<Done, String> {
+/// The lines that have records, the names of whose bodies are noted; a torn record at the end is cut off.
+fn read(file: &mut File, mut note: impl FnMut(String)) -> Result<Done, String> {
     let mut done = Done::default();
     let (mut whole, mut number, mut record) = (0u64, 0u64, Vec::new());
     file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
@@ -143,10 +144,11 @@ fn read(file: &mut File) -> Result<Done, String> {
             break;
         }
         number += 1;
-        let known: Known = serde_json::from_slice(&record)
-            .map_err(|_| format!("line {number} of it is no record; is it the right file?"))?;
+        let known = line::read(record.trim_ascii_end())
+            .ok_or_else(|| format!("line {number} of it is no record; is it the right file?"))?;
         done.add(known.line);
         done.ok += u64::from(known.ok == Some(true));
+        known.file.into_iter().for_each(&mut note);
         whole += count as u64;
     }
     file.set_len(whole).map_err(|error| error.to_string())?;
@@ -228,10 +230,10 @@ mod tests {
         };
         for tail in ["", "{", "{\"line\":3,\"ok\":true}"] {
             let mut file = journal(&format!("{{\"line\":1,\"ok\":true}}\n{{\"line\":2,\"url\":\"x\"}}\n{tail}"));
-            let done = read(&mut file).expect("records");
+            let done = read(&mut file, drop).expect("records");
             assert!(done.has(1) && done.has(2) && !done.has(3) && done.ok == 1, "{tail}");
             assert_eq!(file.metadata().expect("its size").len(), 42);
         }
-        assert!(read(&mut journal("{\"line\":1}\nhttp://a/\n")).expect_err("no record").contains("line 2 of it"));
+        assert!(read(&mut journal("{\"line\":1}\nhttp://a/\n"), drop).expect_err("no record").contains("line 2 of it"));
     }
 }

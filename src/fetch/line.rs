@@ -38,6 +38,8 @@ pub enum Kind {
     TooLarge,
     /// The run ended before it did.
     Interrupted,
+    /// The line of input asks for nothing that can be had.
+    Input,
 }
 
 impl Kind {
@@ -52,6 +54,7 @@ impl Kind {
             Self::Decode,
             Self::TooLarge,
             Self::Interrupted,
+            Self::Input,
         ];
         Failure::ALL.into_iter().map(Self::Failure).chain(own)
     }
@@ -68,6 +71,7 @@ impl Kind {
             Self::Decode => "decode",
             Self::TooLarge => "too_large",
             Self::Interrupted => "interrupted",
+            Self::Input => "input",
         }
     }
 }

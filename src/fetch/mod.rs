@@ -14,8 +14,10 @@ mod host;
 mod job;
 mod journal;
 pub mod line;
-mod outline;
+mod permission;
+mod policies;
 mod queues;
+mod record;
 pub mod redirect;
 pub mod rest;
 pub mod retry;
@@ -37,16 +39,21 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use self::bucket::Bucket;
+use self::cookies::Jar;
 use self::dispatcher::Dispatcher;
 use self::host::Hosts;
 use self::job::Error;
+pub use self::policies::Policies;
 use self::retry::Budget;
+use self::robots::Robots;
+use self::save_name::Names;
 use self::work::Retrieval;
 use self::writer::{Message, Writer};
 use crate::clock;
 use crate::engine::preflight::Cleared;
 use crate::engine::{self, Control, Progress, Seat, StartError};
-use crate::plan::fetch::Pace;
+use crate::net::runtime::Decision;
+use crate::plan::fetch::{Pace, RawFetch};
 use crate::plan::raw::Input;
 use crate::plan::shard::Machine;
 use crate::plan::{self, Plan};
@@ -85,6 +92,33 @@ pub enum FetchError {
     Thread(io::Error),
 }
 
+/// Fetches what `raw` names, as it says, on this machine; the records go to its output.
+///
+/// ```no_run
+/// use ringload::plan::RawPlan;
+/// use ringload::plan::fetch::{RawFetch, RawOutput};
+///
+/// let urls = vec!["http://127.0.0.1:8080/a".to_owned(), "http://127.0.0.1:8080/b".to_owned()];
+/// let base = RawPlan { urls, ..RawPlan::default() };
+/// let output = RawOutput { records: Some("out.jsonl".into()), resume: true, ..RawOutput::default() };
+/// let fetched = ringload::fetch::fetch(RawFetch { base, output, ..RawFetch::default() })?;
+/// println!("{} of {} are there", fetched.ok, fetched.lines);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// What keeps it from beginning, and an input or an output that broke off.
+pub fn fetch(raw: RawFetch) -> Result<Fetched, Box<dyn std::error::Error>> {
+    let machine = engine::machine::machine();
+    let decision = Decision::of(raw.base.driver).map_err(|refused| refused.to_string())?;
+    let plan = Arc::new(plan::fetch::validate(&raw, &machine)?);
+    let policies = Policies::new(&plan, None)?;
+    let cleared = engine::preflight::check(&plan, &machine, &decision)?;
+    let lines = Lines { urls: raw.base.urls, input: raw.base.input };
+    let (record, _) = run(&plan, lines, policies, &machine, cleared, &Arc::default(), &mut |_| {})?;
+    Ok(record.fetched.unwrap_or_default())
+}
+
 /// What is to be fetched: URLs, then the lines of an input.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
@@ -94,7 +128,8 @@ pub struct Lines {
     pub input: Option<Input>,
 }
 
-/// Fetches `lines` as `plan` says, to the end of all of them; the machine was looked at by `preflight::check`.
+/// Fetches `lines` as `plan` says, to the end of all of them; the machine was looked at by `preflight::check`. Gives what
+/// was counted and, where cookies are kept, the text of their jar.
 ///
 /// `observe` is called a few times a second on the calling thread.
 ///
@@ -103,14 +138,16 @@ pub struct Lines {
 pub fn run(
     plan: &Arc<Plan>,
     lines: Lines,
+    policies: Policies,
     machine: &Machine,
     cleared: Cleared,
     control: &Arc<Control>,
     observe: &mut dyn FnMut(Progress<'_>),
-) -> Result<RunRecord, FetchError> {
+) -> Result<(RunRecord, Option<String>), FetchError> {
     let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
-    let (file, done) = journal::open(plan, &lines.urls, lines.input.as_ref())?;
-    let shared = Arc::new(Shared::new(Arc::clone(control), &fetch.pace, done.ok));
+    let mut names = Names::new(policies.save_as);
+    let (file, done) = journal::open(plan, &lines.urls, lines.input.as_ref(), &mut names)?;
+    let shared = Arc::new(Shared::new(Arc::clone(control), &fetch.pace, policies, names, done.ok));
     let bodies = fetch.output.save.as_deref().map(bodies).transpose()?;
     let (records, messages) = mpsc::channel();
     let writer = Writer::new(Arc::clone(&shared), file, bodies, fetch.output.ordered);
@@ -131,7 +168,7 @@ pub fn run(
     record.fetched = Some(shared.total());
     match shared.failure() {
         Some(problem) => Err(FetchError::BrokenOff(problem)),
-        None => Ok(record),
+        None => Ok((record, shared.jar.as_ref().map(|jar| jar.lock().expect("no cookie panics").write()))),
     }
 }
 
@@ -157,6 +194,13 @@ pub(crate) struct Shared {
     rate: Option<Mutex<Bucket>>,
     /// Retries of all cores.
     budget: Arc<Budget>,
+    /// Where robots.txt is obeyed.
+    robots: Option<Mutex<Robots>>,
+    /// Where cookies are kept.
+    jar: Option<Mutex<Jar>>,
+    /// Of saved bodies.
+    names: Mutex<Names>,
+    policies: Policies,
     /// Lines dealt to cores.
     dealt: AtomicU64,
     /// Those of them that came to their end.
@@ -170,13 +214,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(control: Arc<Control>, pace: &Pace, skipped_ok: u64) -> Self {
+    fn new(control: Arc<Control>, pace: &Pace, mut policies: Policies, names: Names, skipped_ok: u64) -> Self {
         let bucket = |rate| Mutex::new(Bucket::at_rate(rate, host::SLACK, clock::now()));
         Self {
             control,
             hosts: Hosts::new(pace.rate_per_host),
             rate: pace.rate.map(bucket),
             budget: Arc::default(),
+            robots: policies.robots.take().map(Mutex::new),
+            jar: policies.jar.take().map(Mutex::new),
+            names: Mutex::new(names),
+            policies,
             dealt: AtomicU64::new(0),
             done: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -217,11 +265,16 @@ impl Shared {
         self.total.lock().expect("adding does not panic").skipped += 1;
     }
 
+    /// A line asks for the same as one before it.
+    fn repeat(&self) {
+        self.total.lock().expect("adding does not panic").repeated += 1;
+    }
+
     /// A line asks for nothing that can be had.
     fn refuse(&self, error: &Error) {
         let mut total = self.total.lock().expect("adding does not panic");
         total.lines += 1;
-        total.count_error(error.kind, 1);
+        total.count_error(error.kind.name(), 1);
     }
 
     fn add(&self, of_core: &Fetched) {

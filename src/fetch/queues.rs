@@ -10,12 +10,18 @@ use std::sync::{Arc, Mutex};
 use super::bucket::Bucket;
 use super::host::{Admission, Host};
 use super::job::Job;
+use super::line::Kind;
+use super::robots::{Robots, Verdict};
 use crate::plan::request::Template;
 use crate::units::Nanos;
 
+/// Hosts that a core knows though they have no lines.
+const HOSTS_MAX: usize = 8_192;
 /// How soon a host is looked at again whose requests are other cores'.
 const LOOK: Nanos = Nanos::from_millis(1);
 
+/// How soon a host is looked at again whose robots.txt another core asks for.
+const ROBOTS_LOOK: Nanos = Nanos::from_millis(20);
 /// Under a rate, no more slots are released at once than may find something to do.
 const PACED_AT_ONCE: u64 = 4;
 
@@ -28,6 +34,8 @@ pub(super) struct Queues {
     timers: BTreeMap<(Nanos, u64), Timer>,
     /// Tells timers of one instant apart.
     timers_set: u64,
+    /// With more hosts than this, those without lines are forgotten.
+    forget_above: usize,
     /// Until when the rate of the whole run allows nothing.
     paced: Nanos,
     /// Several cores share the hosts.
@@ -41,6 +49,8 @@ pub(super) struct Limits<'a> {
     pub(super) per_host: u32,
     /// Of the whole run.
     pub(super) rate: Option<&'a Mutex<Bucket>>,
+    /// What may be asked for, where robots.txt is obeyed.
+    pub(super) robots: Option<&'a Mutex<Robots>>,
 }
 
 /// A line whose time has come.
@@ -48,8 +58,8 @@ pub(super) struct Limits<'a> {
 pub(super) enum Line {
     /// It counts as in flight from now on.
     Go(Box<Job>),
-    /// Its host is down.
-    Down(Box<Job>),
+    /// It is not to be asked for, or not any more.
+    Barred(Box<Job>, Kind),
 }
 
 /// A host as one core sees it.
@@ -61,6 +71,8 @@ pub(super) struct Local {
     /// Of lines without headers of their own, by method and credentials.
     pub(super) templates: Vec<(Arc<str>, Option<String>, Rc<Template>)>,
     lines: VecDeque<Box<Job>>,
+    /// Requests of this core.
+    in_flight: u32,
     standing: Standing,
 }
 
@@ -84,7 +96,7 @@ enum Timer {
 
 impl Queues {
     pub(super) fn new(shared: bool) -> Self {
-        Self { shared, ..Self::default() }
+        Self { shared, forget_above: HOSTS_MAX, ..Self::default() }
     }
 
     /// Takes a line in that may go as soon as its host may have it.
@@ -119,9 +131,23 @@ impl Queues {
                 local.standing = Standing::Idle;
                 continue;
             }
+            match local.permission(now, limits.robots) {
+                Permission::Granted => {}
+                Permission::Refused(kind) => {
+                    let job = local.lines.pop_front();
+                    self.ready.push_back(number);
+                    return job.map(|job| Line::Barred(job, kind));
+                }
+                Permission::Awaited => {
+                    local.standing = Standing::Held;
+                    self.set(Nanos(now.0 + ROBOTS_LOOK.0), Timer::Host(number));
+                    continue;
+                }
+            }
             match local.host.admit(now, limits.per_host) {
                 Admission::Go => {
                     let job = local.lines.pop_front();
+                    local.in_flight += 1;
                     self.ready.push_back(number);
                     if let Some(rate) = &mut rate {
                         rate.take(now).expect("it was due a moment ago");
@@ -131,7 +157,7 @@ impl Queues {
                 Admission::Down => {
                     let job = local.lines.pop_front();
                     self.ready.push_back(number);
-                    return job.map(Line::Down);
+                    return job.map(|job| Line::Barred(job, Kind::HostDown));
                 }
                 Admission::Full => {
                     local.standing = Standing::Full;
@@ -148,13 +174,36 @@ impl Queues {
         None
     }
 
+    /// What a host waited for has come.
+    pub(super) fn wake(&mut self, number: u64) {
+        let Some(local) = self.hosts.get_mut(&number) else { return };
+        if local.standing == Standing::Held {
+            local.standing = Standing::Ready;
+            self.ready.push_back(number);
+        }
+    }
+
     /// A request of this host has ended.
     pub(super) fn ended(&mut self, number: u64) {
         let Some(local) = self.hosts.get_mut(&number) else { return };
+        local.in_flight -= 1;
         if local.standing == Standing::Full {
             local.standing = Standing::Ready;
             self.ready.push_back(number);
         }
+    }
+
+    /// Forgets hosts without lines and requests where there are too many; gives what indexes they had.
+    pub(super) fn forget_idle(&mut self) -> Vec<u32> {
+        if self.hosts.len() <= self.forget_above {
+            return Vec::new();
+        }
+        let is_idle =
+            |local: &Local| local.standing == Standing::Idle && local.in_flight == 0 && local.lines.is_empty();
+        let idle = self.hosts.extract_if(|_, local| is_idle(local));
+        let forgotten = idle.filter_map(|(_, local)| local.origin).collect();
+        self.forget_above = HOSTS_MAX.max(2 * self.hosts.len());
+        forgotten
     }
 
     /// How many lines could be taken at `now`, at most, and when there may be more.
@@ -194,8 +243,42 @@ impl Queues {
     }
 }
 
+/// Whether robots.txt lets the first line of a host be asked for.
+enum Permission {
+    Granted,
+    Refused(Kind),
+    /// It is being asked for.
+    Awaited,
+}
+
 impl Local {
+    /// Puts the request for robots.txt before the first line, where nobody has made it.
+    fn permission(&mut self, now: Nanos, robots: Option<&Mutex<Robots>>) -> Permission {
+        let (Some(robots), Some(first)) = (robots, self.lines.front_mut()) else { return Permission::Granted };
+        if first.tried.is_allowed {
+            return Permission::Granted;
+        }
+        match robots.lock().expect("no rules panic").verdict(&self.host.origin, &first.target, now) {
+            Verdict::Allowed => first.tried.is_allowed = true,
+            Verdict::Fetch => {
+                let request = Box::new(first.of_robots());
+                self.lines.push_front(request);
+            }
+            Verdict::Wait => return Permission::Awaited,
+            Verdict::Disallowed => return Permission::Refused(Kind::Robots),
+            Verdict::Unreachable => return Permission::Refused(Kind::RobotsUnreachable),
+        }
+        Permission::Granted
+    }
+
     fn new(host: Arc<Host>) -> Self {
-        Self { host, origin: None, templates: Vec::new(), lines: VecDeque::new(), standing: Standing::Idle }
+        Self {
+            host,
+            origin: None,
+            templates: Vec::new(),
+            lines: VecDeque::new(),
+            in_flight: 0,
+            standing: Standing::Idle,
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
-use sha2::{Digest as _, Sha256};
 
 /// What files are called that are not whole yet.
 const PART_PREFIX: &str = ".ringload-";
@@ -96,11 +95,6 @@ impl Drop for Part {
             let _ = unlinkat(&self.root, &self.name, AtFlags::empty());
         }
     }
-}
-
-/// The digest of a body, in hex.
-pub(super) fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

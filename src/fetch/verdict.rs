@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::Shared;
 use super::flight::Flight;
 use super::job::{Error, Job};
+use super::line::Kind;
 use super::redirect::{self, Hop, Next, Sent};
 use super::retry::{Decision, Policy, Retries};
-use super::retry_after;
+use super::{retry_after, robots};
 use crate::clock;
 use crate::plan::Fetch;
 use crate::plan::origin::{Site, parse_site, push_target, split};
@@ -49,18 +50,20 @@ pub(super) fn judge(
     head: &Head<'_>,
 ) -> Verdict {
     let asked = retry_after::hold(head.status, head.header("retry-after"), clock::unix_now(), fetch.retry.after_max);
-    if let Some(answer) = &mut flight.answer {
-        answer.retry_after = asked;
-    }
     let job = &mut flight.job;
+    if asked.is_some() {
+        job.tried.retry_after = asked;
+    }
+    flight.asked_for_time = asked;
     if (300..400).contains(&head.status) {
-        let policy = redirect::Policy { max: fetch.max_redirects, allow_downgrade: fetch.allow_downgrade };
+        let max = if job.robots_of.is_some() { robots::REDIRECTS_MAX } else { fetch.max_redirects };
+        let policy = redirect::Policy { max, allow_downgrade: fetch.allow_downgrade };
         let url = job.final_url();
-        let sent = Sent { method: &job.method, url: &url, cookies: "" };
+        let sent = Sent { method: &job.method, url: &url, cookies: flight.cookies.as_deref().unwrap_or_default() };
         return match job.chain.next(policy, sent, head.status, head.header("location")) {
             Next::Stop => Verdict::Final,
             Next::Follow(hop) => Verdict::Follow(hop),
-            Next::Refused(refusal) => Verdict::Refused(Error::new("redirect", refusal.to_string())),
+            Next::Refused(refusal) => Verdict::Refused(Error::new(Kind::Redirect, refusal.to_string())),
         };
     }
     let idempotent = flight.template.idempotent;
@@ -76,7 +79,7 @@ impl Job {
     /// # Errors
     /// What is wrong with that.
     pub(super) fn follow(&mut self, hop: &Hop, shared: &Shared, now: Nanos) -> Result<(), Error> {
-        let wrong = |problem| Error::new("redirect", problem);
+        let wrong = |problem| Error::new(Kind::Redirect, problem);
         let (site_text, rest) = split(&hop.url).map_err(wrong)?;
         let mut site: Site = parse_site(site_text).map_err(wrong)?;
         if hop.same_origin {
@@ -94,6 +97,7 @@ impl Job {
         push_target(&mut target, rest);
         self.target = target.into();
         self.tried.here = 0;
+        self.tried.is_allowed = self.robots_of.is_some();
         self.tried.follows = true;
         Ok(())
     }

@@ -12,9 +12,10 @@ use bytes::Bytes;
 use super::Shared;
 use super::answer::{Answer, Intake, Spoilt, spoilt};
 use super::flight::{Flight, Flights};
-use super::job::{Error, Job};
-use super::outline::{self, Times};
+use super::job::{Error, Job, Jobs};
+use super::line::Kind;
 use super::queues::{Limits, Line, Queues};
+use super::record::{self, Form, Times};
 use super::retry::{Decision, Retries};
 use super::save::Folder;
 use super::verdict::{self, Verdict};
@@ -24,7 +25,7 @@ use crate::engine::Seat;
 use crate::engine::control::NEVER;
 use crate::engine::load::Load;
 use crate::engine::origins::Origins;
-use crate::engine::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Work};
+use crate::engine::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Waits, Work};
 use crate::plan::{Fetch, Plan};
 use crate::record::{Failure, Fetched, Outcome, Stamps};
 use crate::units::Nanos;
@@ -41,17 +42,17 @@ pub(crate) struct Retrieval {
     /// Counts the requests.
     load: Load,
     plan: Arc<Plan>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     origins: Rc<Origins>,
-    inbox: mpsc::Receiver<Vec<Box<Job>>>,
+    inbox: mpsc::Receiver<Jobs>,
     records: mpsc::Sender<Message>,
     state: RefCell<State>,
 }
 
-struct State {
-    queues: Queues,
+pub(super) struct State {
+    pub(super) queues: Queues,
     flights: Flights,
-    retries: Retries,
+    pub(super) retries: Retries,
     /// Of bodies, where they are saved.
     folder: Option<Folder>,
     /// Not yet with the writer.
@@ -66,7 +67,7 @@ impl Retrieval {
     pub(crate) fn new(
         seat: Seat,
         shared: Arc<Shared>,
-        inbox: mpsc::Receiver<Vec<Box<Job>>>,
+        inbox: mpsc::Receiver<Jobs>,
         records: mpsc::Sender<Message>,
     ) -> Self {
         let (plan, origins) = (Arc::clone(&seat.plan), Rc::clone(&seat.origins));
@@ -99,7 +100,8 @@ impl Retrieval {
     }
 
     fn limits(&self) -> Limits<'_> {
-        Limits { per_host: self.fetch().pace.connections_per_host, rate: self.shared.rate.as_ref() }
+        let Shared { rate, robots, .. } = &*self.shared;
+        Limits { per_host: self.fetch().pace.connections_per_host, rate: rate.as_ref(), robots: robots.as_ref() }
     }
 
     fn take_in(&self, state: &mut State) {
@@ -121,7 +123,13 @@ impl Retrieval {
             Err(problem) => {
                 job.host.ended(Outcome::Failed(Failure::Tls), now, now);
                 queues.ended(job.host.number);
-                self.conclude(state, &job, None, Some(&Error::new(Failure::Tls.name(), problem)), Times::default());
+                self.conclude(
+                    state,
+                    &job,
+                    None,
+                    Some(&Error::new(Kind::Failure(Failure::Tls), problem)),
+                    Times::default(),
+                );
                 return None;
             }
         };
@@ -139,20 +147,28 @@ impl Retrieval {
         let flight = Flight::new(job, template);
         let large_body = flight.large_body(&self.plan).is_some();
         let line = flights.take_off(flight);
-        self.load.take();
+        self.load.take(now);
         Some(Ticket { line, origin, head_request, idempotent, intended: now, warmup: false, large_body })
     }
 
     /// A line has come to its end.
-    fn conclude(&self, state: &mut State, job: &Job, answer: Option<&Answer>, error: Option<&Error>, times: Times) {
+    pub(super) fn conclude(
+        &self,
+        state: &mut State,
+        job: &Job,
+        answer: Option<&Answer>,
+        error: Option<&Error>,
+        times: Times,
+    ) {
         let ok = error.is_none() && answer.is_some_and(|answer| answer.status < 400);
-        let text = outline::record(job, answer, error, ok, times);
+        let form = Form { fields: self.shared.policies.fields, body: self.fetch().output.body_in_json };
+        let text = record::of(form, job, answer, error, ok, times);
         let fetched = &mut state.fetched;
         fetched.lines += 1;
         fetched.ok += u64::from(ok);
         fetched.waits.0 += times.response.unwrap_or_default().0;
         if let Some(error) = error {
-            fetched.count_error(error.kind, 1);
+            fetched.count_error(error.kind.name(), 1);
         }
         state.records.push(Record { place: job.place, text });
         self.shared.one_done();
@@ -188,7 +204,8 @@ impl Retrieval {
     /// Gives the body of an answer its name.
     fn keep(&self, state: &mut State, job: &Job, answer: &mut Answer) -> io::Result<()> {
         let (Some(part), Some(folder)) = (answer.part.take(), &state.folder) else { return Ok(()) };
-        let name = job.line.to_string();
+        let authority = job.site.origin.authority();
+        let name = self.shared.names.lock().expect("no name panics").give(job.line, &authority, &job.target);
         folder.keep(part, &name)?;
         answer.file = Some(name.into());
         Ok(())
@@ -196,7 +213,10 @@ impl Retrieval {
 
     /// A line has come to the end of a request: it is concluded, or goes on.
     fn land(&self, state: &mut State, flight: Flight, outcome: Outcome, times: Times, now: Nanos) {
-        let Flight { mut job, template, mut answer, verdict, mut error, is_lost } = flight;
+        if flight.job.robots_of.is_some() {
+            return self.land_robots(state, flight, outcome, now);
+        }
+        let Flight { mut job, template, mut answer, verdict, mut error, is_lost, .. } = flight;
         if outcome == Outcome::InFlightAtEnd || is_lost {
             state.fetched.unfinished += 1;
             return;
@@ -223,7 +243,7 @@ impl Retrieval {
             Verdict::Refused(refusal) => error = Some(refusal),
             Verdict::Final => {}
         }
-        if let Some(answer) = &mut answer
+        if let Some(answer) = answer.as_mut().filter(|_| error.is_none())
             && let Err(problem) = self.keep(state, &job, answer)
         {
             self.shared.give_up(format!("--save: a body cannot be given its name: {problem}"));
@@ -233,8 +253,20 @@ impl Retrieval {
         self.conclude(state, &job, answer.as_ref(), error.as_ref(), times);
     }
 
-    fn elapsed(&self, now: Nanos) -> Nanos {
+    /// Shows the line of a request in flight.
+    pub(super) fn with_job(&self, ticket: &Ticket, see: impl FnOnce(&Job)) {
+        see(&self.state.borrow_mut().flights.at(ticket.line).job);
+    }
+
+    pub(super) fn elapsed(&self, now: Nanos) -> Nanos {
         Nanos(now.0.saturating_sub(self.shared.control.t0().0))
+    }
+}
+
+impl State {
+    /// Nobody wants to know why the last failure happened.
+    pub(super) fn forget_reason(&mut self) {
+        self.reason = None;
     }
 }
 
@@ -260,11 +292,7 @@ impl Source for Retrieval {
                         return Next::Ticket(ticket);
                     }
                 }
-                Some(Line::Down(job)) => {
-                    let error =
-                        Error::new("host_down", "the host did not answer for too long, and is not asked any more");
-                    self.conclude(state, &job, None, Some(&error), Times::default());
-                }
+                Some(Line::Barred(job, kind)) => self.bar(state, &job, kind, now),
             }
         }
     }
@@ -288,7 +316,9 @@ impl Source for Retrieval {
 
     fn render(&self, ticket: &Ticket, form: u32, request: &mut Rc<Vec<u8>>) {
         let state = &mut *self.state.borrow_mut();
-        state.flights.at(ticket.line).render(&self.plan, form, Rc::make_mut(request));
+        let flight = state.flights.at(ticket.line);
+        flight.cookies = self.cookies(&flight.job);
+        flight.render(&self.plan, form, Rc::make_mut(request));
     }
 
     fn large_body(&self, ticket: &Ticket) -> Bytes {
@@ -306,6 +336,7 @@ impl Sink for Retrieval {
         let state = &mut *self.state.borrow_mut();
         self.take_in(state);
         self.hand_over(state);
+        state.queues.forget_idle().into_iter().for_each(|origin| self.origins.forget(origin));
     }
 
     fn connected(&self, dial: &Dial) {
@@ -325,29 +356,35 @@ impl Sink for Retrieval {
     }
 
     fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
-        let output = &self.fetch().output;
-        let (wanted, part) = {
+        let (output, policies) = (&self.fetch().output, &self.shared.policies);
+        self.keep_cookies(ticket, head);
+        let (wanted, part, is_robots) = {
             let State { flights, retries, folder, .. } = &mut *self.state.borrow_mut();
             let flight = flights.at(ticket.line);
             let mut answer = Answer::of(head);
             if head.body == BodyLength::None {
-                answer.take_nothing(output);
+                answer.take_nothing(output, policies);
             }
             flight.answer = Some(answer);
             let elapsed = self.elapsed(clock::now());
             flight.verdict = verdict::judge(self.fetch(), retries, elapsed, flight, head);
             let wanted = head.body != BodyLength::None && matches!(flight.verdict, Verdict::Final);
-            let folder = folder.as_mut().filter(|_| wanted && head.status < 400);
-            (wanted, folder.map(Folder::begin).transpose())
+            let is_robots = flight.job.robots_of.is_some();
+            let folder = folder.as_mut().filter(|_| wanted && head.status < 400 && !is_robots);
+            (wanted, folder.map(Folder::begin).transpose(), is_robots)
         };
         if !wanted {
             return Ok(Body::Discard);
         }
         let part = part.map_err(|error| self.spoilt(ticket, Spoilt::Disk(error)))?;
-        let headers = head.headers().filter(|_| self.plan.decode);
+        let headers = head.headers().filter(|_| self.plan.decode || is_robots);
         let decoder =
             ContentDecoder::of(headers).map_err(|error| self.spoilt(ticket, Spoilt::Answer(spoilt(error))))?;
-        Ok(Body::Stream(Box::new(Intake::new(decoder, output, part))))
+        let intake = match is_robots {
+            true => Intake::of_robots(decoder),
+            false => Intake::new(decoder, output, policies, part),
+        };
+        Ok(Body::Stream(Box::new(intake)))
     }
 
     async fn body(&self, ticket: &Ticket, intake: &mut Self::Intake, piece: &[u8]) -> Result<(), Failure> {
@@ -356,8 +393,14 @@ impl Sink for Retrieval {
 
     fn end(&self, ticket: &Ticket, mut intake: Self::Intake) -> Result<(), Failure> {
         intake.finish().map_err(|problem| self.spoilt(ticket, problem))?;
-        if let Some(answer) = &mut self.state.borrow_mut().flights.at(ticket.line).answer {
+        let state = &mut *self.state.borrow_mut();
+        let flight = state.flights.at(ticket.line);
+        if let Some(answer) = &mut flight.answer {
             answer.take(*intake);
+            if flight.job.robots_of.is_none() {
+                // The answer itself is whole: its connection is as good as before.
+                flight.error = answer.look(&self.shared.policies).err();
+            }
         }
         Ok(())
     }
@@ -374,7 +417,7 @@ impl Sink for Retrieval {
         let flight = state.flights.land(ticket.line);
         let host = &flight.job.host;
         host.ended(outcome, ticket.intended, stamps.done);
-        if let Some(time) = flight.answer.as_ref().and_then(|answer| answer.retry_after) {
+        if let Some(time) = flight.asked_for_time {
             host.hold(stamps.done, time);
         }
         state.queues.ended(host.number);
@@ -393,10 +436,10 @@ impl Work for Retrieval {
         None
     }
 
-    fn finish(&self, abandoned: bool) -> Finished {
+    fn finish(&self, abandoned: bool, waits: Waits) -> Finished {
         let state = &mut *self.state.borrow_mut();
         self.hand_over(state);
         self.shared.add(&state.fetched);
-        Finished { exhausted: self.shared.all_done(), ..self.load.finish(abandoned) }
+        Finished { exhausted: self.shared.all_done(), ..self.load.finish(abandoned, waits) }
     }
 }

@@ -57,6 +57,27 @@ pub struct RawFetch {
     pub max_redirects: Option<String>,
     /// `--allow-downgrade`.
     pub allow_downgrade: bool,
+    /// What policies read themselves.
+    pub said: Said,
+}
+
+/// What was said that the policies of a retrieval read themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `--fields`.
+    pub fields: Option<String>,
+    /// `--save-as`.
+    pub save_as: Option<String>,
+    /// `--extract`.
+    pub extract: Option<String>,
+    /// `--json-check`, in order.
+    pub json_checks: Vec<String>,
+    /// `--no-robots`.
+    pub no_robots: bool,
+    /// `--unique`.
+    pub unique: bool,
+    /// `--cookie` or `--cookie-jar`.
+    pub keeps_cookies: bool,
 }
 
 /// What was said of records and bodies.
@@ -136,6 +157,8 @@ pub struct Fetch {
     pub max_redirects: u32,
     /// From https to http too.
     pub allow_downgrade: bool,
+    /// What policies read themselves.
+    pub said: Said,
 }
 
 /// Where records and bodies go.
@@ -195,7 +218,7 @@ impl Fetch {
         let Output { save, max_body, body_in_json, sha256, .. } = &self.output;
         let kept = format!("{save:?} {max_body} {body_in_json:?} {sha256}");
         let redirects = (self.max_redirects, self.allow_downgrade);
-        format!("{}\n{redirects:?}\n{kept}\n{}", self.method, common.shown())
+        format!("{}\n{redirects:?}\n{kept}\n{:?}\n{}", self.method, self.said, common.shown())
     }
 }
 
@@ -212,19 +235,22 @@ pub fn validate(raw: &RawFetch, machine: &Machine) -> Result<Plan, PlanError> {
     if base.urls.is_empty() && base.input.is_none() {
         return Err(PlanError::new("URL", "nothing to fetch; give a URL, -i FILE, or -i - for standard input"));
     }
+    let reads = raw.said.extract.is_some() || !raw.said.json_checks.is_empty();
     let fetch = Fetch {
         method: method(&base)?,
         window: if raw.output.ordered { WINDOW_ORDERED } else { WINDOW },
-        output: output(&raw.output)?,
+        output: output(&raw.output, reads)?,
         retry: retry(&raw.retry)?,
         pace: pace(&raw.pace)?,
         max_redirects: times(&raw.max_redirects, "--max-redirects")?.unwrap_or(REDIRECTS),
         allow_downgrade: raw.allow_downgrade,
+        said: raw.said.clone(),
     };
     assemble(&base, machine, Some(Box::new(fetch)))
 }
 
-fn output(raw: &RawOutput) -> Result<Output, PlanError> {
+/// `reads`: bodies are looked into.
+fn output(raw: &RawOutput, reads: bool) -> Result<Output, PlanError> {
     for (option, given) in [("--resume", raw.resume), ("--overwrite", raw.overwrite)] {
         if given && raw.records.is_none() {
             return Err(PlanError::new(option, "is about a file of records; name it with -o FILE"));
@@ -233,11 +259,11 @@ fn output(raw: &RawOutput) -> Result<Output, PlanError> {
     if raw.resume && raw.overwrite {
         return Err(PlanError::new("--resume", "keeps what is there, and --overwrite does not; leave one of them out"));
     }
-    let in_json = raw.body_in_json.is_some();
+    let in_json = raw.body_in_json.is_some() || reads;
     let max_body = match count(&raw.max_body, "--max-body")? {
         Some(bytes) if in_json && bytes > MAX_BODY_IN_JSON => {
             let problem = format!(
-                "is too large for records, which are held whole; with --body-in-json the limit is {MAX_BODY_IN_JSON}"
+                "is too large for bodies that are held whole; with --body-in-json, --extract and --json-check the limit is {MAX_BODY_IN_JSON}"
             );
             return Err(PlanError::new(format!("--max-body {bytes}"), problem));
         }
@@ -269,7 +295,7 @@ fn retry(raw: &RawRetry) -> Result<Retry, PlanError> {
     Ok(Retry {
         retries: times(&raw.retries, "--retries")?.unwrap_or(RETRIES),
         backoff,
-        backoff_max: backoff_max.unwrap_or(BACKOFF_MAX.max(backoff)),
+        backoff_max: backoff_max.unwrap_or_else(|| BACKOFF_MAX.max(backoff)),
         on: on.unwrap_or_else(|| RETRY_ON.to_vec()),
         all_methods: raw.all_methods,
         after_max: duration(&raw.after_max, "--retry-after-max")?.unwrap_or(RETRY_AFTER_MAX),

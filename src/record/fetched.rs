@@ -17,6 +17,8 @@ pub struct Fetched {
     pub skipped: u64,
     /// Those of them that were ok.
     pub skipped_ok: u64,
+    /// Lines that asked for the same as one before them, and were left out (`--unique`).
+    pub repeated: u64,
     /// Requests made again for a line.
     pub retries: u64,
     /// The response times of all lines, one after the other.
@@ -40,6 +42,7 @@ impl Fetched {
         self.unfinished += other.unfinished;
         self.skipped += other.skipped;
         self.skipped_ok += other.skipped_ok;
+        self.repeated += other.repeated;
         self.retries += other.retries;
         self.waits.0 += other.waits.0;
     }

@@ -17,6 +17,7 @@ pub(super) struct FetchEcho {
     errors: std::collections::BTreeMap<&'static str, u64>,
     unfinished: u64,
     skipped: u64,
+    repeated: u64,
     retries: u64,
     /// The response times of all lines, one after the other.
     waits_s: f64,
@@ -30,6 +31,7 @@ impl FetchEcho {
             errors: fetched.errors.iter().copied().collect(),
             unfinished: fetched.unfinished,
             skipped: fetched.skipped,
+            repeated: fetched.repeated,
             retries: fetched.retries,
             waits_s: fetched.waits.as_secs_f64(),
         }
@@ -38,7 +40,7 @@ impl FetchEcho {
 
 /// The first lines of the report in words: what was fetched, and how much faster than one after the other.
 pub(super) fn heading(summary: &Summary<'_>, fetched: &Fetched) -> Vec<String> {
-    let Fetched { lines, ok, errors, unfinished, skipped, retries, waits, .. } = fetched;
+    let Fetched { lines, ok, errors, unfinished, skipped, repeated, retries, waits, .. } = fetched;
     let mut text = vec![format!("ringload: {lines} line{} fetched, {ok} ok, {} not", plural(*lines), lines - ok)];
     if !errors.is_empty() {
         let errors: Vec<_> = errors.iter().map(|(kind, n)| format!("{kind}: {n}")).collect();
@@ -49,6 +51,9 @@ pub(super) fn heading(summary: &Summary<'_>, fetched: &Fetched) -> Vec<String> {
     }
     if *skipped > 0 {
         text.push(format!("  {skipped} fetched by an earlier run, and not again"));
+    }
+    if *repeated > 0 {
+        text.push(format!("  {repeated} left out, as they ask for what an earlier line asks for"));
     }
     if *retries > 0 {
         text.push(format!("  {retries} request{} made again", plural(*retries)));

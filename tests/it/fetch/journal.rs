@@ -36,12 +36,22 @@ fn assert_complete(journal: &str, bodies: &str, count: u64) {
         names.push(name);
     }
     names.sort_unstable();
-    let mut found: Vec<_> = fs::read_dir(bodies)
-        .expect("the folder")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut found = Vec::new();
+    list_files(Path::new(bodies), "", &mut found);
     found.sort_unstable();
     assert_eq!(found, names, "no half file is left");
+}
+
+/// All files below a folder, by their path from there.
+fn list_files(folder: &Path, prefix: &str, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        match entry.path().is_dir() {
+            true => list_files(&entry.path(), &format!("{name}/"), found),
+            false => found.push(name),
+        }
+    }
 }
 
 #[test]
@@ -117,7 +127,7 @@ fn an_interrupted_run_finishes_what_is_in_flight_and_can_be_resumed() {
     });
     let (folder, path) = file((1..=200).map(|n| format!("{}\n", server.url(&format!("/{n}")))).collect::<String>());
     let journal = inside(&folder, "out.jsonl");
-    let args = ["fetch", "-i", &path, "-o", &journal, "--resume", "--no-progress", "-t", "1"];
+    let args = ["fetch", "-i", &path, "-o", &journal, "--resume", "--no-progress", "--no-robots", "-t", "1"];
     let program = Program::start(&args);
     server.wait_until(|server| server.requests().len() >= 20);
     program.interrupt();

@@ -55,7 +55,7 @@ fn lines_of_json_have_methods_headers_bodies_and_tags() {
 #[test]
 fn fetching_begins_before_the_input_ends() {
     let server = Server::answering(OK);
-    let mut command = command(&["fetch", "-q", "-i", "-"]);
+    let mut command = command(&["fetch", "-q", "--no-robots", "-i", "-"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     let mut records = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -72,7 +72,7 @@ fn fetching_begins_before_the_input_ends() {
 fn an_endless_input_takes_bounded_memory() {
     // Nothing is ever answered: reading stops when enough lines are under way.
     let server = Server::silent();
-    let mut command = command(&["fetch", "-q", "-c", "4", "-t", "1", "-i", "-"]);
+    let mut command = command(&["fetch", "-q", "--no-robots", "-c", "4", "-t", "1", "-i", "-"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     let line = format!("{}\n", server.url(&format!("/{}", "x".repeat(100))));

@@ -4,6 +4,7 @@ mod answers;
 mod journal;
 mod lines;
 mod pace;
+mod policies;
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 use crate::support::program::Finished;
 use crate::support::{Program, ringload};
 
-/// `ringload fetch` with these arguments, to its end.
+/// `ringload fetch` with these arguments, to its end; it asks for no robots.txt.
 pub(crate) fn fetch<S: AsRef<str>>(args: &[S]) -> Finished {
     ringload(&with_fetch(args))
 }
@@ -23,7 +24,7 @@ fn start<S: AsRef<str>>(args: &[S]) -> Program {
 }
 
 fn with_fetch<S: AsRef<str>>(args: &[S]) -> Vec<&str> {
-    ["fetch", "-q"].into_iter().chain(args.iter().map(AsRef::as_ref)).collect()
+    ["fetch", "-q", "--no-robots"].into_iter().chain(args.iter().map(AsRef::as_ref)).collect()
 }
 
 /// Records by their line; no line has two.
