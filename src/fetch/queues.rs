@@ -103,8 +103,14 @@ impl Queues {
     pub(super) fn push(&mut self, job: Box<Job>) {
         let number = job.host.number;
         let local = self.hosts.entry(number).or_insert_with(|| Local::new(Arc::clone(&job.host)));
-        local.lines.push_back(job);
-        if local.standing == Standing::Idle {
+        // Lines wait for robots.txt, and not the other way round.
+        let is_first = job.robots_of.is_some();
+        if is_first {
+            local.lines.push_front(job);
+        } else {
+            local.lines.push_back(job);
+        }
+        if local.standing == Standing::Idle || (is_first && local.standing == Standing::Held) {
             local.standing = Standing::Ready;
             self.ready.push_back(number);
         }
