@@ -45,25 +45,28 @@ impl Nanos {
     pub fn parse(text: &str) -> Result<Self, String> {
         let (number, unit) = split_number(text)
             .ok_or_else(|| format!("{} is no duration; write e.g. 10s, 500ms or 2m", quoted(text)))?;
-        let unit_ns: u128 = match unit {
-            "ns" => 1,
-            "us" | "µs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => u128::from(NANOS_PER_S),
-            "m" => 60 * u128::from(NANOS_PER_S),
-            "h" => 3_600 * u128::from(NANOS_PER_S),
+        let unit_ns = match unit {
             "" if number.mantissa == 0 => 1,
             "" => {
                 return Err(format!("\"{text}\" has no unit; write {text}s for seconds or {text}ms for milliseconds"));
             }
-            other => return Err(format!("{} is no unit of time; use ns, us, ms, s, m or h", quoted(other))),
+            unit => unit_of_time(unit)
+                .ok_or_else(|| format!("{} is no unit of time; use ns, us, ms, s, m or h", quoted(unit)))?,
         };
-        number
-            .times(unit_ns)
-            .and_then(|ns| u64::try_from(ns).ok())
-            .filter(|&ns| ns <= i64::MAX as u64)
-            .map(Self)
-            .ok_or_else(|| format!("\"{text}\" is too long; the longest is 292 years"))
+        let too_long = || format!("\"{text}\" is too long; the longest is 292 years");
+        Self::of(number, unit_ns).ok_or_else(too_long)
+    }
+
+    /// Reads an instant as logs have it: seconds as a decimal (`1730000000.25`), or a time with its unit (`250ms`). `None`
+    /// for what is neither, is finer than a nanosecond or beyond 292 years.
+    pub fn parse_instant(text: &str) -> Option<Self> {
+        let (number, unit) = split_number(text)?;
+        Self::of(number, if unit.is_empty() { u128::from(NANOS_PER_S) } else { unit_of_time(unit)? })
+    }
+
+    fn of(number: Decimal, unit_ns: u128) -> Option<Self> {
+        let ns = number.times(unit_ns).and_then(|ns| u64::try_from(ns).ok())?;
+        (ns <= i64::MAX as u64).then_some(Self(ns))
     }
 }
 
@@ -100,6 +103,15 @@ impl Rate {
     /// # Errors
     /// A sentence fragment for the caller to put behind the option's name; a rate of 0 is one.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let zero = || format!("\"{text}\" is 0; the rate must be above 0 (leave it out for a closed load)");
+        Self::parse_or_none(text)?.ok_or_else(zero)
+    }
+
+    /// The same, with `None` for a rate of 0.
+    ///
+    /// # Errors
+    /// As of [`Rate::parse`].
+    pub fn parse_or_none(text: &str) -> Result<Option<Self>, String> {
         let bad = || format!("{} is no rate; write e.g. 1000, 10k, 0.5 or 600/m", quoted(text));
         let (amount, per) = text.split_once('/').unwrap_or((text, "s"));
         let period_s: u128 = match per {
@@ -115,12 +127,12 @@ impl Rate {
         let num = number.mantissa.checked_mul(count_suffix(suffix).ok_or_else(bad)?).ok_or_else(bad)?;
         let den = number.scale.checked_mul(period_s).ok_or_else(bad)?;
         if num == 0 {
-            return Err(format!("\"{text}\" is 0; the rate must be above 0 (leave it out for a closed load)"));
+            return Ok(None);
         }
         let divisor = gcd(num, den);
         let fits = |value: u128, most: u64| u64::try_from(value / divisor).ok().filter(|&v| v <= most);
         match (fits(num, COUNT_MAX), fits(den, 1 << 40)) {
-            (Some(num), Some(den)) => Ok(Self { num, den }),
+            (Some(num), Some(den)) => Ok(Some(Self { num, den })),
             _ => Err(format!("\"{text}\" is out of range or has too many digits")),
         }
     }
@@ -208,6 +220,28 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("\"{text}\" is beyond 2^53 (9007199254740992)"))
 }
 
+/// Reads a size in bytes: `512`, `64KiB`, `1.5MiB`, `2GB`; at most 2^53.
+///
+/// # Errors
+/// A sentence fragment for the caller to put behind the option's name.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let bad = || format!("{} is no size; write e.g. 512, 64KiB or 10MB", quoted(text));
+    let (number, suffix) = split_number(text).ok_or_else(bad)?;
+    let unit = match suffix {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    let bytes = number.times(unit).ok_or_else(bad)?;
+    let bytes = u64::try_from(bytes).ok().filter(|&bytes| bytes <= COUNT_MAX);
+    bytes.ok_or_else(|| format!("\"{text}\" is beyond 2^53 bytes"))
+}
+
 /// A length of time as people read it in a table, from microseconds: `41.2us`, `635.91ms`, `12.04s`.
 pub fn format_us(us: f64) -> String {
     let (value, unit) = match us {
@@ -277,6 +311,20 @@ fn split_number(text: &str) -> Option<(Decimal, &str)> {
     Some((Decimal { mantissa, scale: 10u128.pow(fraction.len() as u32) }, unit))
 }
 
+/// Nanoseconds of a unit of time.
+fn unit_of_time(unit: &str) -> Option<u128> {
+    let second = u128::from(NANOS_PER_S);
+    Some(match unit {
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => second,
+        "m" => 60 * second,
+        "h" => 3_600 * second,
+        _ => return None,
+    })
+}
+
 fn count_suffix(suffix: &str) -> Option<u128> {
     match suffix {
         "" => Some(1),
@@ -287,7 +335,8 @@ fn count_suffix(suffix: &str) -> Option<u128> {
     }
 }
 
-fn gcd(a: u128, b: u128) -> u128 {
+/// The greatest common divisor.
+pub fn gcd(a: u128, b: u128) -> u128 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
@@ -332,128 +381,4 @@ pub fn fuzz_units(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_exact_and_read_back_as_written() {
-        for (text, ns) in [
-            ("10s", 10 * NANOS_PER_S),
-            ("1.5s", 1_500_000_000),
-            ("250ms", 250_000_000),
-            ("2m", 120 * NANOS_PER_S),
-            ("1h", 3_600 * NANOS_PER_S),
-            ("20us", 20_000),
-            ("7ns", 7),
-            ("0", 0),
-            ("0.000000001s", 1),
-        ] {
-            let parsed = Nanos::parse(text).expect(text);
-            assert_eq!(parsed, Nanos(ns), "{text}");
-            assert_eq!(Nanos::parse(&parsed.to_string()), Ok(parsed), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_duration_without_sense_is_refused_with_a_remedy() {
-        for (text, part) in [
-            ("10", "write 10s"),
-            ("", "no duration"),
-            ("s", "no duration"),
-            ("-1s", "no duration"),
-            ("1.2.3s", "no duration"),
-            ("5d", "no unit of time"),
-            ("0.5ns", "too long"),
-            ("999999999999h", "too long"),
-        ] {
-            let error = Nanos::parse(text).expect_err(text);
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn rates_are_fractions_in_lowest_terms() {
-        for (text, num, den) in [
-            ("1000", 1000, 1),
-            ("10k", 10_000, 1),
-            ("0.5", 1, 2),
-            ("600/m", 10, 1),
-            ("1/h", 1, 3600),
-            ("1.5M/s", 1_500_000, 1),
-        ] {
-            assert_eq!(Rate::parse(text), Ok(Rate { num, den }), "{text}");
-        }
-        for text in ["0", "0.0", "-5", "", "fast", "5/d", "1e3"] {
-            assert!(Rate::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn counts_take_suffixes_and_stop_at_two_to_the_fifty_third() {
-        assert_eq!(parse_count("1000"), Ok(1000));
-        assert_eq!(parse_count("10k"), Ok(10_000));
-        assert_eq!(parse_count("1.5M"), Ok(1_500_000));
-        assert_eq!(parse_count("9007199254740992"), Ok(COUNT_MAX));
-        for text in ["9007199254740993", "1.5", "-1", "", "ten", "0x10"] {
-            assert!(parse_count(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn tables_show_three_or_four_digits() {
-        assert_eq!(format_us(0.0), "0.00us");
-        assert_eq!(format_us(41.25), "41.2us");
-        assert_eq!(format_us(999.6), "1.00ms");
-        assert_eq!(format_us(1_234.0), "1.23ms");
-        assert_eq!(format_us(2_500_000.0), "2.50s");
-        assert_eq!(format_bytes(512.0), "512B");
-        assert_eq!(format_bytes(1536.0), "1.50KiB");
-    }
-
-    #[test]
-    fn shares_are_exact_and_read_back() {
-        for (text, millionths) in [("1%", 10_000), ("0.5%", 5_000), ("100%", 1_000_000), ("0%", 0), ("0.0001%", 1)] {
-            let share = Share::parse(text).expect(text);
-            assert_eq!((share.millionths, share.to_string().as_str()), (millionths, text));
-        }
-        for (text, part) in
-            [("1", "write 1%"), ("101%", "more than 100%"), ("-1%", "no share"), ("1.00001%", "too many")]
-        {
-            let problem = Share::parse(text).expect_err(text);
-            assert!(problem.contains(part), "{problem}");
-        }
-        let one = Share::parse("1%").expect("a share");
-        assert!(!one.is_exceeded_by(1, 100) && one.is_exceeded_by(2, 100) && one.is_exceeded_by(u64::MAX, u64::MAX));
-        assert!(!one.is_exceeded_by(0, 0), "nothing is not too much of nothing");
-    }
-
-    #[test]
-    fn what_must_always_hold_holds_for_mutated_quantities() {
-        let corpus: [&[u8]; 14] = [
-            b"10s",
-            b"1.5m",
-            b"250ms",
-            b"0.000000001s",
-            b"2562047.78h",
-            b"9223372036854775807ns",
-            b"10k",
-            b"600/m",
-            b"90/h",
-            b"1.5M",
-            b"9007199254740992",
-            b"0.5%",
-            b"100%",
-            b"33.3333%",
-        ];
-        let telling: [&[u8]; 10] = [b".", b"0", b"9", b"s", b"h", b"%", b"k", b"/m", b"\x1b", "\u{b5}s".as_bytes()];
-        crate::mutation::run("rules_and_units", &corpus, &telling, 20_000, fuzz_units);
-    }
-
-    #[test]
-    fn the_longest_times_read_back_though_they_have_more_digits_than_people_type() {
-        for text in ["9223372036854775807ns", "2562047.12345678901h"] {
-            let time = Nanos::parse(text).expect(text);
-            assert_eq!(Nanos::parse(&time.to_string()), Ok(time), "{text}");
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use super::http::HttpArgs;
 use super::network::NetworkArgs;
 use super::proxy::ProxyArgs;
 use super::tls::TlsArgs;
-use super::{bench, driver, exit, mask, note, progress, signals, stdout};
+use super::{bench, driver, exit, mask, note, outputs, progress, signals, stdout};
 use crate::engine::{self, Control, Progress};
 use crate::fetch::{self, Lines, Policies};
 use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, Said, validate};
@@ -286,7 +286,7 @@ pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
 
 /// What stands in a jar of cookies; `None` where there is none yet.
 fn cookies(path: &Path) -> Result<Option<String>, PlanError> {
-    bench::writable("--cookie-jar", path)?;
+    outputs::writable("--cookie-jar", path)?;
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -303,7 +303,7 @@ impl Args {
             self;
         let reports = output.check(lines.output.is_some())?;
         if let Some(path) = &lines.output {
-            bench::writable("-o", path)?;
+            outputs::writable("-o", path)?;
         }
         if lines.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
@@ -397,7 +397,7 @@ impl OutputArgs {
     fn check(self, to_stdout: bool) -> Result<Reports, PlanError> {
         let mut files = Vec::with_capacity(self.report.len());
         for path in self.report {
-            bench::writable("--report", &path)?;
+            outputs::writable("--report", &path)?;
             let format = Format::of_path(&path).unwrap_or(Format::Text);
             files.push((path, format));
         }
@@ -426,7 +426,8 @@ impl Reports {
 
     fn write(&self, summary: &Summary<'_>) -> Result<(), String> {
         for (path, format) in &self.files {
-            report::save(path, *format, summary).map_err(|error| format!("--report {}: {error}", path.display()))?;
+            let saved = report::save(path, |out| report::write(*format, summary, out));
+            saved.map_err(|error| format!("--report {}: {error}", path.display()))?;
         }
         if !self.notes {
             return Ok(());

@@ -1,22 +1,27 @@
 //! The command line: what can be typed, and what becomes of it. One file a subcommand; no defaults hidden here.
 
+mod artefacts;
 mod auth;
 pub mod bench;
 mod driver;
 mod embedded;
 pub mod exit;
+mod expect;
 pub mod fetch;
 pub mod help;
 mod http;
 mod mask;
 mod network;
+mod outputs;
 pub mod pages;
 mod plan_file;
 pub mod plan_print;
 mod progress;
 mod proxy;
 pub mod session;
+mod shape;
 mod signals;
+mod spool;
 pub mod target;
 mod tls;
 

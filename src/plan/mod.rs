@@ -5,19 +5,23 @@
 pub mod alias;
 pub mod auth;
 pub mod error;
+pub mod expect;
 pub mod fetch;
 pub mod http;
 mod jsonlines;
 pub mod limit;
+pub mod load;
 pub mod network;
 pub mod order;
 pub mod origin;
 pub mod proxy;
 pub mod raw;
+mod redact;
 pub mod request;
 pub mod schedule;
 pub mod shard;
 pub mod source;
+pub mod tags;
 pub mod tls;
 pub mod urlset;
 pub mod validate;
@@ -25,22 +29,24 @@ pub mod validate;
 use bytes::Bytes;
 
 pub use error::PlanError;
+pub use expect::Expect;
 pub use fetch::Fetch;
 pub use http::Http;
 pub use jsonlines::fuzz_json_line;
 pub use limit::Rule;
+pub use load::{CatchUp, Load};
 pub use network::Network;
 pub use order::{Order, Walk};
 pub use origin::Origin;
 pub use proxy::Proxies;
 pub use raw::RawPlan;
-pub use schedule::{Arrivals, Schedule};
+pub use schedule::{Arrivals, Schedule, Shape, Stages};
 pub use shard::{Shard, shards};
 pub use tls::Tls;
 pub use urlset::UrlSet;
 pub use validate::validate;
 
-use crate::units::{Nanos, Rate, Share};
+use crate::units::{Nanos, Share};
 
 /// A run, immutable: every default resolved, every limit checked. Shared read-only by all shards.
 #[derive(Debug)]
@@ -87,6 +93,8 @@ pub struct Plan {
     pub proxies: Proxies,
     /// Content codings of answers are undone, and the bytes that come of it counted.
     pub decode: bool,
+    /// What answers are held against.
+    pub expect: Expect,
     /// False closes every connection after its answer, as each request announces.
     pub keep_alive: bool,
     /// A connection is closed after so many requests, unannounced; `None` keeps it.
@@ -97,6 +105,10 @@ pub struct Plan {
     pub driver: DriverChoice,
     /// The command line, secrets masked; for the report.
     pub argv: Vec<String>,
+    /// What the user says of the target, for the report; nobody has verified it.
+    pub described: Option<String>,
+    /// Times are recorded by what became of each request too, second by second.
+    pub by_class: bool,
     /// The target was started by this very process and shares the machine.
     pub embedded_target: bool,
     /// The work is to fetch what comes in as the run goes on, and not load; `urls` is empty then.
@@ -113,20 +125,6 @@ pub enum DriverChoice {
     IoUring,
     /// epoll.
     Epoll,
-}
-
-/// When requests start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Load {
-    /// As fast as answers come, one request in flight a connection.
-    Closed,
-    /// At times that do not depend on answers.
-    Open {
-        /// In total, over all shards.
-        rate: Rate,
-        /// Their spacing.
-        arrivals: Arrivals,
-    },
 }
 
 /// Which part of a load this process makes (`--shard`). What is counted here is of all processes together.
@@ -200,16 +198,6 @@ impl DriverChoice {
             Self::Auto => "auto",
             Self::IoUring => "io_uring",
             Self::Epoll => "epoll",
-        }
-    }
-}
-
-impl Load {
-    /// `closed` or `open`, as reports say it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open { .. } => "open",
         }
     }
 }
