@@ -5,8 +5,12 @@
 
 pub mod bucket;
 pub mod cookies;
+pub mod exporter;
 pub mod extract;
 pub mod line;
+pub mod log;
+pub mod metrics;
+pub mod progress;
 pub mod redirect;
 pub mod rest;
 pub mod retry;
@@ -14,4 +18,5 @@ pub mod retry_after;
 pub mod robots;
 pub mod save_name;
 pub mod site;
+pub mod snapshot;
 pub mod unique;
