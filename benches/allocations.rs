@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::rounds;
 use ringload::engine::{self, Control};
 use ringload::net::runtime::Decision;
-use ringload::plan::raw::Input;
+use ringload::plan::raw::{Input, RawShape};
 use ringload::plan::{self, RawPlan};
 
 /// The system's allocator, counting.
@@ -97,7 +97,7 @@ fn main() {
     let full = rounds::in_full();
     let closed = |requests: &str| RawPlan { requests: Some(requests.to_owned()), ..plan_for(&url) };
     let open = |rate: &str| RawPlan {
-        rate: Some(rate.to_owned()),
+        shape: RawShape { rate: Some(rate.to_owned()), ..RawShape::default() },
         duration: Some(if full { "3s" } else { "1s" }.to_owned()),
         ..plan_for(&url)
     };

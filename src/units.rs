@@ -45,25 +45,28 @@ impl Nanos {
     pub fn parse(text: &str) -> Result<Self, String> {
         let (number, unit) = split_number(text)
             .ok_or_else(|| format!("{} is no duration; write e.g. 10s, 500ms or 2m", quoted(text)))?;
-        let unit_ns: u128 = match unit {
-            "ns" => 1,
-            "us" | "µs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => u128::from(NANOS_PER_S),
-            "m" => 60 * u128::from(NANOS_PER_S),
-            "h" => 3_600 * u128::from(NANOS_PER_S),
+        let unit_ns = match unit {
             "" if number.mantissa == 0 => 1,
             "" => {
                 return Err(format!("\"{text}\" has no unit; write {text}s for seconds or {text}ms for milliseconds"));
             }
-            other => return Err(format!("{} is no unit of time; use ns, us, ms, s, m or h", quoted(other))),
+            unit => unit_of_time(unit)
+                .ok_or_else(|| format!("{} is no unit of time; use ns, us, ms, s, m or h", quoted(unit)))?,
         };
-        number
-            .times(unit_ns)
-            .and_then(|ns| u64::try_from(ns).ok())
-            .filter(|&ns| ns <= i64::MAX as u64)
-            .map(Self)
-            .ok_or_else(|| format!("\"{text}\" is too long; the longest is 292 years"))
+        let too_long = || format!("\"{text}\" is too long; the longest is 292 years");
+        Self::of(number, unit_ns).ok_or_else(too_long)
+    }
+
+    /// Reads an instant as logs have it: seconds as a decimal (`1730000000.25`), or a time with its unit (`250ms`). `None`
+    /// for what is neither, is finer than a nanosecond or beyond 292 years.
+    pub fn parse_instant(text: &str) -> Option<Self> {
+        let (number, unit) = split_number(text)?;
+        Self::of(number, if unit.is_empty() { u128::from(NANOS_PER_S) } else { unit_of_time(unit)? })
+    }
+
+    fn of(number: Decimal, unit_ns: u128) -> Option<Self> {
+        let ns = number.times(unit_ns).and_then(|ns| u64::try_from(ns).ok())?;
+        (ns <= i64::MAX as u64).then_some(Self(ns))
     }
 }
 
@@ -100,6 +103,15 @@ impl Rate {
     /// # Errors
     /// A sentence fragment for the caller to put behind the option's name; a rate of 0 is one.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let zero = || format!("\"{text}\" is 0; the rate must be above 0 (leave it out for a closed load)");
+        Self::parse_or_none(text)?.ok_or_else(zero)
+    }
+
+    /// The same, with `None` for a rate of 0.
+    ///
+    /// # Errors
+    /// As of [`Rate::parse`].
+    pub fn parse_or_none(text: &str) -> Result<Option<Self>, String> {
         let bad = || format!("{} is no rate; write e.g. 1000, 10k, 0.5 or 600/m", quoted(text));
         let (amount, per) = text.split_once('/').unwrap_or((text, "s"));
         let period_s: u128 = match per {
@@ -115,12 +127,12 @@ impl Rate {
         let num = number.mantissa.checked_mul(count_suffix(suffix).ok_or_else(bad)?).ok_or_else(bad)?;
         let den = number.scale.checked_mul(period_s).ok_or_else(bad)?;
         if num == 0 {
-            return Err(format!("\"{text}\" is 0; the rate must be above 0 (leave it out for a closed load)"));
+            return Ok(None);
         }
         let divisor = gcd(num, den);
         let fits = |value: u128, most: u64| u64::try_from(value / divisor).ok().filter(|&v| v <= most);
         match (fits(num, COUNT_MAX), fits(den, 1 << 40)) {
-            (Some(num), Some(den)) => Ok(Self { num, den }),
+            (Some(num), Some(den)) => Ok(Some(Self { num, den })),
             _ => Err(format!("\"{text}\" is out of range or has too many digits")),
         }
     }
@@ -277,6 +289,20 @@ fn split_number(text: &str) -> Option<(Decimal, &str)> {
     Some((Decimal { mantissa, scale: 10u128.pow(fraction.len() as u32) }, unit))
 }
 
+/// Nanoseconds of a unit of time.
+fn unit_of_time(unit: &str) -> Option<u128> {
+    let second = u128::from(NANOS_PER_S);
+    Some(match unit {
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => second,
+        "m" => 60 * second,
+        "h" => 3_600 * second,
+        _ => return None,
+    })
+}
+
 fn count_suffix(suffix: &str) -> Option<u128> {
     match suffix {
         "" => Some(1),
@@ -287,7 +313,8 @@ fn count_suffix(suffix: &str) -> Option<u128> {
     }
 }
 
-fn gcd(a: u128, b: u128) -> u128 {
+/// The greatest common divisor.
+pub fn gcd(a: u128, b: u128) -> u128 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

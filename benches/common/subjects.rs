@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use ringload::plan::request::Common;
 use ringload::plan::urlset::Builder;
-use ringload::plan::{Arrivals, Order, Schedule, UrlSet, Walk};
+use ringload::plan::{Arrivals, Order, Schedule, Shape, Stages, UrlSet, Walk};
 use ringload::record::timeline::Timeline;
 use ringload::record::{Interval, Latency, Outcome, Stamps, Tally};
 use ringload::units::{Nanos, Rate};
@@ -90,8 +90,16 @@ fn encoding(visitor: &mut impl Visitor) {
 }
 
 fn scheduling(visitor: &mut impl Visitor) {
-    for (name, arrivals) in [("uniform", Arrivals::Uniform), ("poisson", Arrivals::Poisson)] {
-        let mut schedule = Schedule::new(Rate { num: 1_000_000, den: 1 }, arrivals, 0, 0, 2);
+    let constant = Shape::Constant(Rate { num: 1_000_000, den: 1 });
+    // So long that it does not end.
+    let ramp = Shape::Stages(Stages::parse("1:10M@50h").expect("a ramp").into());
+    for (name, shape, arrivals) in [
+        ("uniform", &constant, Arrivals::Uniform),
+        ("poisson", &constant, Arrivals::Poisson),
+        ("ramp", &ramp, Arrivals::Uniform),
+        ("ramp poisson", &ramp, Arrivals::Poisson),
+    ] {
+        let mut schedule = Schedule::new(shape, arrivals, 0, 0, 2);
         visitor.subject(&format!("schedule/{name}"), 1, || {
             black_box(schedule.peek());
             schedule.take();

@@ -14,10 +14,11 @@ use super::mask;
 use super::network::NetworkArgs;
 use super::plan_file::PlanArgs;
 use super::proxy::ProxyArgs;
+use super::shape::ShapeArgs;
 use super::tls::TlsArgs;
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::request::is_secret_header;
-use crate::plan::{Arrivals, Order, PlanError, RawPlan};
+use crate::plan::{Order, PlanError, RawPlan};
 use crate::report::{self, Format, Summary};
 
 /// Everything that can be typed after `bench`, as typed.
@@ -61,13 +62,8 @@ struct LoadArgs {
     /// How many requests to send (10k, 2M); the last are awaited
     #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true)]
     requests: Option<String>,
-    /// Requests a second in total (10k, 0.5, 600/m), whether or not answers come: an open load; without it the load is
-    /// closed, as fast as answers come
-    #[arg(short = 'R', long, value_name = "RATE", alias = "qps", alias = "rps", allow_hyphen_values = true)]
-    rate: Option<String>,
-    /// How the requests of an open load are spaced [default: uniform]
-    #[arg(long, value_name = "HOW")]
-    arrivals: Option<ArrivalsArg>,
+    #[command(flatten)]
+    shape: ShapeArgs,
     /// Worker threads, each pinned to a core of its own [default: the allowed cores, at most the connections]
     #[arg(short = 't', long, value_name = "N", allow_hyphen_values = true)]
     threads: Option<String>,
@@ -95,9 +91,10 @@ struct LoadArgs {
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Requests")]
 struct RequestArgs {
-    /// A file with a URL a line, each with an optional METHOD before it; # starts a comment; - is standard input. A
-    /// file that starts with { is JSON Lines: {"method","url","header":{"K":["v"]},"body":base64,"weight":N,"tag"}; a
-    /// line's headers and body replace those of -H and -b; tag is ignored
+    /// A file with a URL a line, each with an optional METHOD before it, and before that the time of a trace; # starts a
+    /// comment; - is standard input. A file that starts with { is JSON Lines:
+    /// {"method","url","header":{"K":["v"]},"body":base64,"weight":N,"tag","time"}; a line's headers and body replace
+    /// those of -H and -b; tag is ignored
     #[arg(short = 'i', long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// In which order lines are asked for [default: seq; random where lines have weights]
@@ -178,14 +175,6 @@ struct OutputArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ArrivalsArg {
-    /// Evenly
-    Uniform,
-    /// Independently of each other, as from many users
-    Poisson,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum OrderArg {
     /// As they stand, over and over
     Seq,
@@ -255,8 +244,7 @@ impl Args {
             cores: load.cores,
             duration: load.duration,
             requests: load.requests,
-            rate: load.rate,
-            arrivals: load.arrivals.map(Arrivals::from),
+            shape: load.shape.gather(),
             method: request.method,
             headers: headers(&request.header)?,
             body: request.body.as_deref().map(body).transpose()?,
@@ -285,15 +273,6 @@ impl Args {
             embedded_target: false,
         };
         Ok((raw, outputs))
-    }
-}
-
-impl From<ArrivalsArg> for Arrivals {
-    fn from(arg: ArrivalsArg) -> Self {
-        match arg {
-            ArrivalsArg::Uniform => Self::Uniform,
-            ArrivalsArg::Poisson => Self::Poisson,
-        }
     }
 }
 

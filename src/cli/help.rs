@@ -23,11 +23,16 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 9] = [
+const TOPICS: [Topic; 10] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
         text: include_str!("topics/measuring.txt"),
+    },
+    Topic {
+        name: "shapes",
+        about: "ramps, stages, traces: an open load over time",
+        text: include_str!("topics/shapes.txt"),
     },
     Topic { name: "urlset", about: "many URLs: -i and its lines", text: include_str!("topics/urlset.txt") },
     Topic { name: "http", about: "HTTP/2, streams, pipelines", text: include_str!("topics/http.txt") },

@@ -15,6 +15,7 @@ pub mod plan_print;
 mod progress;
 mod proxy;
 pub mod session;
+mod shape;
 mod signals;
 pub mod target;
 mod tls;

@@ -115,10 +115,12 @@ fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
     let text = match key {
         "connections" => Some(plan.part.connections.to_string()),
         "duration" => plan.end.duration.and_then(time),
-        "arrivals" => match plan.load {
+        "arrivals" => match &plan.load {
             Load::Open { arrivals, .. } => Some(arrivals.name().to_owned()),
             Load::Closed => None,
         },
+        "speed" => plan.load.trace().map(|trace| trace.speed.to_string()),
+        "catch-up" => plan.load.catch_up().map(|catch_up| catch_up.name().to_owned()),
         "threads" => Some(plan.cores.len().to_string()),
         "cores" => Some(embedded::list(&plan.cores)),
         "shard" => Some(format!("{}/{}", plan.part.index + 1, plan.part.count)),
@@ -160,6 +162,7 @@ fn secret(key: &str, value: &Value) -> Option<String> {
 mod tests {
     use super::*;
     use crate::plan::RawPlan;
+    use crate::plan::raw::RawShape;
     use crate::plan::shard::Cpu;
 
     fn printed(raw: &RawPlan, typed: &[&str]) -> String {
@@ -175,7 +178,7 @@ mod tests {
         let text = printed(&raw, &["http://host/"]);
         let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
-        let none = "requests, rate, arrivals, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, read-timeout, deadline, max-error-rate, abort-on, output";
+        let none = "requests, rate, stages, arrivals, speed, catch-up, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, read-timeout, deadline, max-error-rate, abort-on, output";
         assert_eq!(unset.trim_end(), none);
         let set: toml::Table = set.parse().expect("TOML");
         let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();
@@ -205,7 +208,7 @@ mod tests {
     fn what_was_typed_is_printed_as_typed() {
         let raw = RawPlan {
             urls: vec!["http://host/".into()],
-            rate: Some("600/m".into()),
+            shape: RawShape { rate: Some("600/m".into()), ..RawShape::default() },
             connections: Some("8".into()),
             ..RawPlan::default()
         };

@@ -61,6 +61,7 @@ impl<W: Source + Sink> Core<W> {
     pub(crate) fn finish(&self, now: Nanos) {
         if self.busy.get() == self.watches.len() {
             self.free_at.set(now);
+            self.work.nobody_was_free(self.waits());
         }
         self.busy.set(self.busy.get() - 1);
     }

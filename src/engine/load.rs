@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::stripe::Stripe;
 use super::control::{Control, NEVER};
 use super::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Waits, Work};
 use crate::clock;
 use crate::plan::proxy::Form;
 use crate::plan::request::SMALL_BODY_BYTES;
-use crate::plan::{Load as Model, Order, Plan, Schedule, Shard, Walk};
+use crate::plan::{CatchUp, Order, Plan, Shape, Shard, Walk};
 use crate::record::timeline::PageId;
 use crate::record::{Failure, Interval, Latency, Outcome, Stamps, Tally};
 use crate::units::Nanos;
@@ -21,8 +22,11 @@ use crate::wire::content::{ContentDecoder, ContentError};
 use crate::wire::decode::{BodyLength, Head};
 use crate::wire::encode;
 
-/// Unsent requests are recorded in at most this many groups.
+mod stripe;
+
+/// Unsent requests are recorded in at most this many groups: at the end, and while others wait for their turn.
 const UNSENT_GROUPS: u64 = 1 << 20;
+const SKIPPED_GROUPS: u64 = 1 << 10;
 
 /// So much of a reason is kept: a server may have had a say in it, such as by the names of its certificate.
 const REASON_CHARS_MAX: usize = 300;
@@ -41,6 +45,8 @@ pub struct Load {
     only_request: Vec<Rc<Vec<u8>>>,
     /// Some line has a body that is too large to be copied.
     large_bodies: bool,
+    /// What fell due while all slots were busy is not sent late.
+    skips: bool,
     walk: Walk,
     warmup_walk: Walk,
     state: RefCell<State>,
@@ -57,13 +63,6 @@ struct State {
     cpu_at_t0: Option<Nanos>,
 }
 
-/// The tickets of one phase, taken in order.
-struct Stripe {
-    /// `None` for a closed load.
-    schedule: Option<Schedule>,
-    taken: u64,
-}
-
 impl Load {
     /// The load of `shard` on the timeline of `control`, its pages handed over by `turn_page`.
     pub fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
@@ -73,16 +72,10 @@ impl Load {
         // A shuffle is one for the whole run.
         let warmup_walk = if plan.order == Order::Random { walk(warmup_seed) } else { walk(plan.seed) };
         let walk = walk(plan.seed);
-        let stripe = |seed: u64| Stripe {
-            schedule: match plan.load {
-                Model::Closed => None,
-                Model::Open { rate, arrivals } => Some(Schedule::new(rate, arrivals, seed, shard.index, shard.count)),
-            },
-            taken: 0,
-        };
+        let shape = plan.load.shape();
         let state = State {
-            warmup: stripe(warmup_seed),
-            measured: stripe(plan.seed),
+            warmup: Stripe::new(&plan.load, shape.map(Shape::at_start).as_ref(), warmup_seed, shard),
+            measured: Stripe::new(&plan.load, shape, plan.seed, shard),
             tally: Tally::default(),
             page: Box::default(),
             intended_on_pages: 0,
@@ -97,8 +90,9 @@ impl Load {
         let forms = if plan.urls.len() == 1 { plan.proxies.forms() } else { &[] };
         let only_request = forms.iter().map(only_request).collect();
         let large_bodies = plan.longest_body() > SMALL_BODY_BYTES;
+        let skips = plan.load.catch_up() == Some(CatchUp::Skip);
         let state = RefCell::new(state);
-        Self { plan, shard, control, turn_page, only_request, large_bodies, walk, warmup_walk, state }
+        Self { plan, shard, control, turn_page, only_request, large_bodies, skips, walk, warmup_walk, state }
     }
 
     fn share(&self) -> Option<u64> {
@@ -114,10 +108,10 @@ impl Load {
         }
     }
 
-    /// Waits are lower bounds: a group is recorded with the shortest of its members.
-    fn record_unsent(&self, state: &mut State, elapsed: Nanos, unsent: u64, waits: Waits) {
+    /// Counts the next tickets as unsent. Waits are lower bounds: a group is recorded with the shortest of its members.
+    fn record_unsent(&self, state: &mut State, elapsed: Nanos, unsent: u64, waits: Waits, groups: u64) {
         let Some(schedule) = &mut state.measured.schedule else { return };
-        let group = unsent.div_ceil(UNSENT_GROUPS).max(1);
+        let group = unsent.div_ceil(groups).max(1);
         let mut left = unsent;
         while left > 0 {
             let size = group.min(left);
@@ -128,6 +122,33 @@ impl Load {
             let client = waits.client(Nanos(t0 + intended.0), Nanos(t0 + elapsed.0));
             state.tally.record_unsent(Nanos(elapsed.0 - intended.0), client, size);
             left -= size;
+        }
+    }
+
+    /// Of what is due now only the newest is still to be sent.
+    #[cold]
+    fn skip(&self, waits: Waits) {
+        let now = waits.free_at;
+        let (start, t0, end) = (self.control.start(), self.control.t0(), self.control.end());
+        if now < start || now >= end {
+            return;
+        }
+        let state = &mut *self.state.borrow_mut();
+        let warming = now < t0;
+        let (stripe, from, most) = if warming {
+            (&mut state.warmup, start, u64::MAX)
+        } else {
+            (&mut state.measured, t0, self.share().unwrap_or(u64::MAX))
+        };
+        let Some(schedule) = &mut stripe.schedule else { return };
+        let elapsed = Nanos(now.0 - from.0);
+        let due = schedule.due_before(Nanos(elapsed.0 + 1)).min(most);
+        let skipped = due.saturating_sub(stripe.taken + 1);
+        stripe.taken += skipped;
+        if warming {
+            schedule.skip(skipped);
+        } else {
+            self.record_unsent(state, elapsed, skipped, waits, SKIPPED_GROUPS);
         }
     }
 
@@ -198,21 +219,6 @@ fn render_line(plan: &Plan, line: u64, form: &Form, out: &mut Vec<u8>) {
     }
 }
 
-impl Stripe {
-    /// When the next ticket of the phase that began at `from` falls due; `now` for a closed load.
-    fn next_at(&self, from: Nanos, now: Nanos) -> Nanos {
-        self.schedule.as_ref().map_or(now, |schedule| Nanos(from.0.saturating_add(schedule.peek().0)))
-    }
-
-    fn take(&mut self) -> u64 {
-        if let Some(schedule) = &mut self.schedule {
-            schedule.take();
-        }
-        self.taken += 1;
-        self.taken - 1
-    }
-}
-
 impl Source for Load {
     fn next(&self, now: Nanos) -> Next {
         let (t0, end) = (self.control.t0(), self.control.end());
@@ -261,6 +267,13 @@ impl Source for Load {
         let due = schedule.due_before(Nanos(now.0 - from.0 + 1));
         let next = Nanos(from.0.saturating_add(schedule.next_after(due).0)).min(until);
         Due { tickets: due.saturating_sub(stripe.taken), next }
+    }
+
+    #[inline]
+    fn nobody_was_free(&self, waits: Waits) {
+        if self.skips {
+            self.skip(waits);
+        }
     }
 
     fn give_up_at(&self) -> Nanos {
@@ -418,7 +431,7 @@ impl Work for Load {
         let end = if exhausted { control_end.min(Nanos(t0.0.saturating_add(state.last_done.0))) } else { control_end };
         let due = self.intended_before(&mut state.measured, Nanos(end.0.saturating_sub(t0.0)));
         let unsent = due.saturating_sub(state.measured.taken);
-        self.record_unsent(state, Nanos(end.0.saturating_sub(t0.0)), unsent, waits);
+        self.record_unsent(state, Nanos(end.0.saturating_sub(t0.0)), unsent, waits, UNSENT_GROUPS);
         state.tally.counts.intended = state.measured.taken + unsent;
         if abandoned {
             state.tally.flow.give_up();

@@ -272,8 +272,8 @@ fn judge_churn(plan: &Plan, ports: &Ports, reuse: Reuse, free: u64) -> Option<Fi
     let hold = if reuse == Reuse::Allowed { REUSE_AFTER } else { TIME_WAIT };
     let run = plan.end.duration.map_or(u64::MAX, |duration| duration.0.saturating_add(plan.warmup.0));
     let window = hold.0.min(run);
-    let requests_per_s = match plan.load {
-        Load::Open { rate, .. } => rate.per_s() / plan.part.count as f64,
+    let requests_per_s = match &plan.load {
+        Load::Open { shape, .. } => shape.most_per_s() / plan.part.count as f64,
         Load::Closed => closed_rate_per_core(requests_max) * plan.cores.len() as f64,
     };
     // An end that was not announced is this side's alone.

@@ -56,6 +56,10 @@ pub trait Source {
     /// What is due at `now`, and when more will be; at the end of sending, as many as there are slots.
     fn due(&self, now: Nanos) -> Due;
 
+    /// All slots were busy until now, when one becomes free: what fell due meanwhile, nobody could take. By itself that
+    /// changes nothing: it is taken late.
+    fn nobody_was_free(&self, _waits: Waits) {}
+
     /// From this instant on, requests in flight are given up. [`Nanos`] of `u64::MAX` until that is known.
     fn give_up_at(&self) -> Nanos;
 
@@ -170,7 +174,7 @@ pub(crate) trait Work: Source + Sink + 'static {
 
 /// Whose fault it is where requests were not taken up.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Waits {
+pub struct Waits {
     /// When a slot was last found free after all were busy: from then on nothing but the client kept requests back.
     pub(crate) free_at: Nanos,
     /// How much of an earlier wait the stalls of the core made.

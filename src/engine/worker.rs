@@ -194,6 +194,10 @@ mod tests {
             self.load.due(now)
         }
 
+        fn nobody_was_free(&self, waits: Waits) {
+            self.load.nobody_was_free(waits);
+        }
+
         fn give_up_at(&self) -> Nanos {
             self.load.give_up_at()
         }

@@ -1,5 +1,5 @@
 //! One line of a JSON Lines input, in the shape of vegeta's targets: `{"method","url","header":{"K":["v"]},"body":base64}`
-//! and `weight`, `tag`.
+//! and `weight`, `tag`, `time`.
 //!
 //! Refusals never quote a value: it may be a secret.
 
@@ -11,11 +11,13 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::request::{HeaderEdit, header, is_token};
+use crate::units::Nanos;
 
 /// The keys that a line may have.
-const KEYS: [&str; 6] = ["method", "url", "header", "body", "weight", "tag"];
+const KEYS: [&str; 7] = ["method", "url", "header", "body", "weight", "tag", "time"];
 const SHAPE: &str = r#"{"method":"GET","url":"http://host/"}"#;
 
 /// What one line asks for, its headers and body checked; method and URL as typed.
@@ -29,6 +31,8 @@ pub(super) struct Target<'a> {
     pub(super) body: Option<Vec<u8>>,
     /// 1 or more.
     pub(super) weight: Option<u32>,
+    /// When it starts; matters to a trace alone.
+    pub(super) time: Option<Nanos>,
 }
 
 /// A line as typed.
@@ -46,6 +50,9 @@ struct Line<'a> {
     /// Accepted, so that files of vegeta's can be read; there are no figures by tag.
     #[serde(rename = "tag")]
     _tag: Option<String>,
+    /// As typed: a decimal must not pass through a float.
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
 }
 
 /// An object of lists of strings, in the order of its keys.
@@ -95,13 +102,22 @@ pub(super) fn parse(line: &str) -> Result<Target<'_>, String> {
         Some(0) => return Err("a weight is 1 or more; leave the line out instead".into()),
         weight => weight,
     };
+    let no_time = "time must be seconds (0.25) or a string such as \"250ms\"";
+    let time = typed.time.map(|time| instant(time.get()).ok_or(no_time)).transpose()?;
     Ok(Target {
         method: Some(typed.method).filter(|method| !method.is_empty()),
         url: typed.url,
         headers,
         body: body.map_err(|_| "the body is no base64; encode it, e.g. with: base64 -w0")?,
         weight,
+        time,
     })
+}
+
+/// A JSON number of seconds, or a string that also has a unit.
+fn instant(json: &str) -> Option<Nanos> {
+    let text = json.strip_prefix('"').map_or(Some(json), |rest| rest.strip_suffix('"'))?;
+    Nanos::parse_instant(text)
 }
 
 /// Why a line is not of the expected shape: serde's own words would quote it.
@@ -184,6 +200,7 @@ fn written(target: &Target<'_>) -> String {
     parts.extend(target.method.as_ref().map(|method| format!(r#""method":{}"#, text(method))));
     parts.extend(target.body.as_ref().map(|body| format!(r#""body":"{}""#, BASE64_STANDARD.encode(body))));
     parts.extend(target.weight.map(|weight| format!(r#""weight":{weight}"#)));
+    parts.extend(target.time.map(|time| format!(r#""time":"{time}""#)));
     format!("{{{}}}", parts.join(","))
 }
 
@@ -224,10 +241,25 @@ mod tests {
     #[test]
     fn a_url_is_enough() {
         let target = parse(r#" {"url":"http://a/"} "#).expect("a target");
-        let plain = Target { method: None, url: "http://a/".into(), headers: vec![], body: None, weight: None };
+        let plain =
+            Target { method: None, url: "http://a/".into(), headers: vec![], body: None, weight: None, time: None };
         assert_eq!(target, plain);
         assert!(matches!(target.url, Cow::Borrowed(_)), "no copy where nothing is escaped");
         assert_eq!(parse(r#"{"url":"u","body":""}"#).expect("a target").body, Some(vec![]), "an empty body is a body");
+    }
+
+    #[test]
+    fn times_are_exact_and_have_seconds_for_their_unit() {
+        for (text, ns) in [
+            ("0", Some(0)),
+            ("1730000000.123456789", Some(1_730_000_000_123_456_789)),
+            ("\"0.1\"", Some(100_000_000)),
+            ("\"250ms\"", Some(250_000_000)),
+            ("null", None),
+        ] {
+            let line = format!("{{\"url\":\"u\",\"time\":{text}}}");
+            assert_eq!(parse(&line).expect(&line).time, ns.map(Nanos), "{line}");
+        }
     }
 
     #[test]
@@ -250,6 +282,11 @@ mod tests {
             (r#"{"url":"u","body":"*hush*"}"#, "no base64"),
             (r#"{"url":"u","body":["hush"]}"#, "base64"),
             (r#"{"url":"u","tag":["hush"]}"#, "tag must be a string"),
+            (r#"{"url":"u","time":"hush"}"#, "time must be seconds"),
+            (r#"{"url":"u","time":["hush"]}"#, "time must be seconds"),
+            (r#"{"url":"u","time":-1}"#, "time must be seconds"),
+            (r#"{"url":"u","time":1e3}"#, "time must be seconds"),
+            (r#"{"url":"u","time":0.0000000001}"#, "time must be seconds"),
             (r#"{"url":"u","url":"hush"}"#, "twice"),
             (r#"{"url":"u","header":{"A":["hush\r\nB: c"]}}"#, "must not hold"),
             (r#"{"url":"u","header":{"A":["hush\u0000"]}}"#, "must not hold"),
@@ -267,7 +304,7 @@ mod tests {
         let corpus: [&[u8]; 6] = [
             br#"{"method":"PUT","url":"http://a/\u0062","header":{"X-B":["1","2"],"X-A":[""],"Accept":[]},"body":"aGk=","weight":3,"tag":"t"}"#,
             br#" {"url":"http://a/"} "#,
-            br#"{"url":"u","body":"","weight":null}"#,
+            br#"{"url":"u","body":"","weight":null,"time":12.5}"#,
             br#"{"url":7,"header":["x"]}"#,
             br#"{"url":"u","url":"v"}"#,
             br#"{"header":{"Cookie":["a=b"],"cookie":["c"]},"url":"http://me:pw@a/?b"}"#,

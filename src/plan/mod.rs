@@ -8,6 +8,7 @@ pub mod error;
 pub mod http;
 mod jsonlines;
 pub mod limit;
+pub mod load;
 pub mod network;
 pub mod order;
 pub mod origin;
@@ -27,18 +28,19 @@ pub use error::PlanError;
 pub use http::Http;
 pub use jsonlines::fuzz_json_line;
 pub use limit::Rule;
+pub use load::{CatchUp, Load};
 pub use network::Network;
 pub use order::{Order, Walk};
 pub use origin::Origin;
 pub use proxy::Proxies;
 pub use raw::RawPlan;
-pub use schedule::{Arrivals, Schedule};
+pub use schedule::{Arrivals, Schedule, Shape, Stages};
 pub use shard::{Shard, shards};
 pub use tls::Tls;
 pub use urlset::UrlSet;
 pub use validate::validate;
 
-use crate::units::{Nanos, Rate, Share};
+use crate::units::{Nanos, Share};
 
 /// A run, immutable: every default resolved, every limit checked. Shared read-only by all shards.
 #[derive(Debug)]
@@ -111,20 +113,6 @@ pub enum DriverChoice {
     Epoll,
 }
 
-/// When requests start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Load {
-    /// As fast as answers come, one request in flight a connection.
-    Closed,
-    /// At times that do not depend on answers.
-    Open {
-        /// In total, over all shards.
-        rate: Rate,
-        /// Their spacing.
-        arrivals: Arrivals,
-    },
-}
-
 /// Which part of a load this process makes (`--shard`). What is counted here is of all processes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -191,16 +179,6 @@ impl DriverChoice {
             Self::Auto => "auto",
             Self::IoUring => "io_uring",
             Self::Epoll => "epoll",
-        }
-    }
-}
-
-impl Load {
-    /// `closed` or `open`, as reports say it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open { .. } => "open",
         }
     }
 }

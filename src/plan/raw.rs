@@ -102,6 +102,21 @@ pub struct RawTls {
     pub session_reuse: Option<bool>,
 }
 
+/// What was said of when requests start.
+#[derive(Clone, Debug, Default)]
+pub struct RawShape {
+    /// `-R`.
+    pub rate: Option<String>,
+    /// `--stages`.
+    pub stages: Option<String>,
+    /// `--arrivals`.
+    pub arrivals: Option<super::Arrivals>,
+    /// `--speed`.
+    pub speed: Option<String>,
+    /// `--catch-up`.
+    pub catch_up: Option<super::CatchUp>,
+}
+
 /// What was said of HTTP.
 #[derive(Clone, Debug, Default)]
 pub struct RawHttp {
@@ -194,10 +209,8 @@ pub struct RawPlan {
     pub duration: Option<String>,
     /// `-n`.
     pub requests: Option<String>,
-    /// `-R`.
-    pub rate: Option<String>,
-    /// `--arrivals`.
-    pub arrivals: Option<super::Arrivals>,
+    /// All that is said of when requests start.
+    pub shape: RawShape,
     /// `-X`.
     pub method: Option<String>,
     /// `-H`, in order.

@@ -222,15 +222,17 @@ mod tests {
 
     #[test]
     fn processes_together_intend_what_one_does() {
-        use crate::plan::{Arrivals, Order, Schedule, Walk};
+        use crate::plan::{Arrivals, Order, Schedule, Shape, Stages, Walk};
         use crate::units::Rate;
         let common = crate::plan::request::Common { keep_alive: true, ..Default::default() };
         let mut builder = crate::plan::urlset::Builder::new(&common, "GET");
         (0..101).for_each(|line| builder.push(None, &format!("http://a/{line}")).expect("a URL"));
         let urls = builder.finish();
-        let requests = |shard: &Shard, order, arrivals| {
+        let constant = Shape::Constant(Rate { num: 997, den: 3 });
+        let stages = Shape::Stages(Stages::parse("997:99@1s,1000@1s").expect("stages").into());
+        let requests = |shard: &Shard, order, (shape, arrivals)| {
             let walk = Walk::new(order, urls.len(), 9, shard.index, shard.count);
-            let mut schedule = Schedule::new(Rate { num: 997, den: 3 }, arrivals, 9, shard.index, shard.count);
+            let mut schedule = Schedule::new(shape, arrivals, 9, shard.index, shard.count);
             let of = |k: u64| {
                 let at = schedule.peek();
                 schedule.take();
@@ -239,16 +241,17 @@ mod tests {
             (0..shard.requests.expect("a number")).map(of).collect::<Vec<_>>()
         };
         for order in [Order::Seq, Order::Shuffle, Order::Random] {
-            for arrivals in [Arrivals::Uniform, Arrivals::Poisson] {
+            let loads = [&constant, &stages].into_iter();
+            let loads = loads.flat_map(|shape| [(shape, Arrivals::Uniform), (shape, Arrivals::Poisson)]);
+            for load in loads {
                 for (count, threads) in [(1, 1), (2, 1), (1, 3), (3, 1), (7, 1), (2, 3), (3, 2)] {
                     let of_processes = (0..count).flat_map(|index| process(index, count, threads, 60, 1_003));
-                    let mut several: Vec<_> =
-                        of_processes.flat_map(|shard| requests(&shard, order, arrivals)).collect();
+                    let mut several: Vec<_> = of_processes.flat_map(|shard| requests(&shard, order, load)).collect();
                     several.sort_unstable();
                     let one = process(0, 1, count * threads, 60, 1_003);
-                    let mut one: Vec<_> = one.iter().flat_map(|shard| requests(shard, order, arrivals)).collect();
+                    let mut one: Vec<_> = one.iter().flat_map(|shard| requests(shard, order, load)).collect();
                     one.sort_unstable();
-                    assert!(several == one, "{order:?} {arrivals:?}: {count} processes of {threads} cores");
+                    assert!(several == one, "{order:?} {load:?}: {count} processes of {threads} cores");
                     assert!(one.iter().map(|request| request.0).eq(0..1_003), "each number once");
                 }
             }

@@ -20,6 +20,7 @@ use super::error::PlanError;
 use super::jsonlines;
 use super::origin::{Origin, Site, parse_site, push_target, split};
 use super::request::{Common, HeaderEdit, Own, Template, check_method};
+use crate::units::Nanos;
 
 /// The longest input line that is read; a longer one is no URL that a server would take.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -175,6 +176,8 @@ pub struct Builder<'a> {
     hasher: RandomState,
     /// Of all lines, once one has a weight.
     weights: Vec<u32>,
+    /// Of all lines, where they are wanted.
+    times: Option<Vec<Nanos>>,
 }
 
 impl<'a> Builder<'a> {
@@ -191,7 +194,18 @@ impl<'a> Builder<'a> {
             bodies: HashMap::default(),
             hasher: RandomState::new(),
             weights: Vec::new(),
+            times: None,
         }
+    }
+
+    /// From now on each line must begin with a time, none earlier than the one before.
+    pub fn keep_times(&mut self) {
+        self.times = Some(Vec::new());
+    }
+
+    /// The times of all lines, in order, where they were to be kept.
+    pub fn take_times(&mut self) -> Vec<Nanos> {
+        self.times.take().unwrap_or_default()
     }
 
     /// Adds one URL.
@@ -215,8 +229,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Adds the lines of an input file: a URL each, with an optional METHOD before it; blank lines and `#` comments are
-    /// skipped, CRLF and a byte order mark accepted. A file whose first character is `{` is JSON Lines.
+    /// Adds the lines of an input file: a URL each, with an optional METHOD before it and a time before that; blank lines
+    /// and `#` comments are skipped, CRLF and a byte order mark accepted. A file whose first character is `{` is JSON Lines.
     ///
     /// # Errors
     /// The first line that is no URL, by number from 1; a file without a URL; a binary one; one that cannot be read.
@@ -270,13 +284,33 @@ impl<'a> Builder<'a> {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        match line.split_once([' ', '\t']) {
-            Some((method, url)) if !method.contains("://") => {
-                check_method(method)?;
-                self.push(Some(method), url.trim_start_matches([' ', '\t']))
+        // No method begins with a digit.
+        let (time, line) = match first_column(line) {
+            Some((time, rest)) if time.starts_with(|first: char| first.is_ascii_digit()) => {
+                let no_time = "its first column is neither METHOD nor a time; write seconds (0.25) or e.g. 250ms";
+                (Some(Nanos::parse_instant(time).ok_or(no_time)?), rest)
             }
-            _ => self.push(None, line),
+            _ => (None, line),
+        };
+        self.keep_time(time)?;
+        match first_column(line) {
+            Some((method, url)) => {
+                check_method(method)?;
+                self.push(Some(method), url)
+            }
+            None => self.push(None, line),
         }
+    }
+
+    /// Takes down when the next line starts, where that is wanted.
+    fn keep_time(&mut self, time: Option<Nanos>) -> Result<(), String> {
+        let Some(times) = &mut self.times else { return Ok(()) };
+        let time = time.ok_or("has no time, as --arrivals trace asks for; write e.g. 0.25 GET http://127.0.0.1/")?;
+        if times.last().is_some_and(|last| time < *last) {
+            return Err("is earlier than the line before it; sort the file by time".into());
+        }
+        times.push(time);
+        Ok(())
     }
 
     fn push_json(&mut self, line: &[u8]) -> Result<(), String> {
@@ -291,6 +325,7 @@ impl<'a> Builder<'a> {
         if target.url.len() > LINE_BYTES_MAX {
             return Err(format!("{} bytes is too long for a URL; the limit is {LINE_BYTES_MAX}", target.url.len()));
         }
+        self.keep_time(target.time)?;
         let own = Own { edits: &target.headers, body: target.body.is_some() };
         self.push_own(target.method.as_deref(), &target.url, own)?;
         let lines = self.set.entries.len();
@@ -368,6 +403,12 @@ impl Hasher for AsItIs {
     }
 }
 
+/// What stands before the first blank and what after it, unless the former is the URL already.
+fn first_column(line: &str) -> Option<(&str, &str)> {
+    let (first, rest) = line.split_once([' ', '\t']).filter(|(first, _)| !first.contains("://"))?;
+    Some((first, rest.trim_start_matches([' ', '\t'])))
+}
+
 /// The refusal of an input that cannot be read.
 pub(super) fn unreadable(name: &str, error: &io::Error) -> PlanError {
     PlanError::new(format!("-i {name}"), format!("cannot read it: {error}"))
@@ -383,104 +424,4 @@ fn text(line: &[u8], most: usize) -> Result<&str, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(content: &[u8]) -> Result<UrlSet, PlanError> {
-        let common = Common { keep_alive: true, ..Common::default() };
-        let mut builder = Builder::new(&common, "GET");
-        builder.push_file("urls.txt", content)?;
-        Ok(builder.finish())
-    }
-
-    #[test]
-    fn a_file_gives_one_entry_a_line() {
-        let set =
-            read(b"\xef\xbb\xbfhttp://a/1\r\n# comment\n\nPOST http://a/2\n\tDELETE\thttp://b:81/3?x \nhttp://a/4")
-                .expect("lines");
-        let lines: Vec<_> =
-            (0..set.len()).map(|line| format!("{} {}", set.template(line).method, set.url(line))).collect();
-        assert_eq!(lines, ["GET http://a/1", "POST http://a/2", "DELETE http://b:81/3?x", "GET http://a/4"]);
-        assert_eq!(set.origins().len(), 2);
-        assert_eq!(set.templates.len(), 3, "lines of one site and method share a template");
-    }
-
-    #[test]
-    fn a_line_that_is_no_url_is_named_by_number() {
-        for (content, line, part) in [
-            (&b"http://a/\n\nnonsense\n"[..], "line 3", "without a scheme"),
-            (b"http://a/x y", "line 1", "percent-encode"),
-            (b"G@T http://a/", "line 1", "no method"),
-            (b"http://a/\n\xff\xfe\x00", "line 2", "not text"),
-            (b"http://a/\0", "line 1", "percent-encode"),
-        ] {
-            let error = read(content).expect_err(part);
-            assert!(error.subject.ends_with(line) && error.problem.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_empty_file_is_refused() {
-        for content in [&b""[..], b"\n\n", b"# only a comment\n", b"\xef\xbb\xbf"] {
-            assert!(read(content).expect_err("no URL").problem.contains("holds no URL"));
-        }
-    }
-
-    #[test]
-    fn json_lines_share_what_is_equal() {
-        let set = read(
-            b"\xef\xbb\xbf\r\n {\"url\":\"http://a/1\"}\r\n\n\
-              {\"method\":\"PUT\",\"url\":\"http://a/2\",\"header\":{\"A\":[\"b\"]},\"body\":\"aGk=\"}\n\
-              {\"method\":\"PUT\",\"url\":\"http://a/3\",\"header\":{\"A\":[\"b\"]},\"body\":\"aG8=\"}\n\
-              {\"method\":\"PUT\",\"url\":\"http://a/4\",\"header\":{\"A\":[\"c\"]},\"body\":\"aGk=\"}\n\
-              {\"url\":\"http://a/5\"}",
-        )
-        .expect("lines");
-        let bodies: Vec<_> = (0..5).map(|line| set.body(line)).collect();
-        assert_eq!(bodies, [None, Some(&b"hi"[..]), Some(b"ho"), Some(b"hi"), None]);
-        assert_eq!((set.bodies().count(), set.templates.len()), (2, 3));
-        assert_eq!(
-            (set.entries[1].template, set.entries[0].template),
-            (set.entries[2].template, set.entries[4].template)
-        );
-        assert_eq!(set.shared_body(3).as_deref(), Some(&b"hi"[..]));
-        assert!(set.template(3).header_lines.ends_with("A: c\r\n") && set.weights().is_none());
-    }
-
-    #[test]
-    fn a_bad_line_of_json_is_named_by_number_and_goes_through_the_same_checks() {
-        for (line, part) in [
-            (&br#"{"url":"http://a/","colour":1}"#[..], "unknown key"),
-            (br#"{"url":"ftp://a/"}"#, "unknown scheme"),
-            (br#"{"url":"http://a/x y"}"#, "percent-encode"),
-            (br#"{"url":"http://a/\u0000"}"#, "percent-encode"),
-            (br#"{"url":"http://a/","method":"G T"}"#, "no method"),
-            (br#"{"url":"http://a/","method":"CONNECT"}"#, "tunnel"),
-            (br#"{"url":"http://a/","header":{"A":["b\r\nC: d"]}}"#, "must not hold"),
-            (b"http://a/", "no JSON"),
-        ] {
-            let content = [b"{\"url\":\"http://a/\"}\n\n", line].concat();
-            let error = read(&content).expect_err(part);
-            assert!(error.subject.ends_with("line 3") && error.problem.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_entry_says_what_it_was_given_up_to_its_limits() {
-        for target in [0..0, 5..9, 0..(1 << LEN_BITS) - 1, u32::MAX as usize..1 << 32, (1 << 40) - 1..1 << 40] {
-            let entry = Entry::new(target.clone(), 7).expect("it fits");
-            assert_eq!((entry.target(), entry.template), (target, 7));
-        }
-        assert!(Entry::new(0..1 << LEN_BITS, 0).is_none() && Entry::new(1 << START_BITS..1 << START_BITS, 0).is_none());
-    }
-
-    #[test]
-    fn a_plain_line_costs_12_bytes_beside_its_text() {
-        let lines: String = (0..10_000).map(|line| format!("http://127.0.0.1/{line}\n")).collect();
-        let set = read(lines.as_bytes()).expect("lines");
-        assert_eq!(set.memory() - set.text.len(), 12 * 10_000);
-        let weighted: String = (0..10_000).map(|n| format!("{{\"url\":\"http://a/{n}\",\"weight\":2}}\n")).collect();
-        let set = read(weighted.as_bytes()).expect("lines");
-        assert_eq!(set.memory() - set.text.len(), 20 * 10_000);
-    }
-}
+mod tests;

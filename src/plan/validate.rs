@@ -11,12 +11,8 @@ use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, core_list, part};
 use super::urlset::{Builder, unreadable};
 use super::{End, Http, Load, Network, Part, Plan, Proxies, Rule, Timeouts, Tls, UrlSet};
-use crate::units::{Nanos, Rate, Share, parse_count};
+use crate::units::{Nanos, Share, parse_count};
 
-/// One request a nanosecond: starts are no finer than the clock.
-const RATE_MAX: u64 = 1_000_000_000;
-/// Poisson arrivals are drawn one by one, so that their number costs time even where none is sent.
-const POISSON_RATE_MAX: u64 = 10_000_000;
 /// Connections without `-c`.
 const CONNECTIONS: u32 = 64;
 /// More would need more local ports than one address has, four times over.
@@ -32,20 +28,17 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
     let proxies = Proxies::new(&raw.proxies)?;
     let common = common(raw, proxies.forward())?;
     let method = method(raw)?;
-    let urls = urls(raw, &common, &method)?;
+    let (urls, times) = urls(raw, &common, &method)?;
     let network = Network::new(&raw.network, raw.embedded_target)?;
     network.fits(urls.origins(), &proxies)?;
     let order = order(raw, &urls)?;
-    let whole = end(raw, &urls)?;
-    let load = load(raw)?;
+    let load = Load::new(&raw.shape, run_length(raw)?, times)?;
+    let whole = end(raw, &urls, &load)?;
     let part = part_of_all(raw, connections(raw)?, whole.requests)?;
     let end = End { requests: part.requests.map(|all| part.own(all)), ..whole };
     let connections = part.own(u64::from(part.connections)) as u32;
     let cores = cores(raw, machine, &part)?;
-    let warmup = duration(&raw.warmup, "--warmup")?.unwrap_or(Nanos::ZERO);
-    if end.once && warmup > Nanos::ZERO {
-        return Err(PlanError::new("--warmup", "does not go with --once: a warm-up would use up lines; leave one out"));
-    }
+    let warmup = warmup(raw, &load, end.once)?;
     let keep_alive = raw.keep_alive.unwrap_or(true);
     let http = Http::new(&raw.http, &urls, keep_alive)?;
     in_flight(connections, &http)?;
@@ -126,8 +119,22 @@ fn method(raw: &RawPlan) -> Result<String, PlanError> {
     }
 }
 
-fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<UrlSet, PlanError> {
+/// The URL set, and the times of its lines where a trace is to be replayed.
+fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<(UrlSet, Vec<Nanos>), PlanError> {
     let mut builder = Builder::new(common, method);
+    if raw.shape.arrivals == Some(Arrivals::Trace) {
+        if !raw.urls.is_empty() {
+            return Err(PlanError::new(
+                "URL",
+                "has no time, as --arrivals trace asks for; write it into the file of -i",
+            ));
+        }
+        if raw.input.is_none() {
+            let problem = "needs -i FILE, whose lines begin with a time, e.g. 0.25 GET http://127.0.0.1:8080/";
+            return Err(PlanError::new("--arrivals trace", problem));
+        }
+        builder.keep_times();
+    }
     for url in &raw.urls {
         builder.push(None, url).map_err(|problem| PlanError::new("URL", problem))?;
     }
@@ -135,16 +142,22 @@ fn urls(raw: &RawPlan, common: &Common, method: &str) -> Result<UrlSet, PlanErro
         let content = input.open().map_err(|error| unreadable(&input.name, &error))?;
         builder.push_file(&input.name, content)?;
     }
+    let times = builder.take_times();
     let urls = builder.finish();
     if urls.is_empty() {
         return Err(PlanError::new("URL", "nothing to ask for; give a URL or -i FILE"));
     }
-    Ok(urls)
+    Ok((urls, times))
 }
 
 fn order(raw: &RawPlan, urls: &UrlSet) -> Result<Order, PlanError> {
     let weighted = urls.weights().is_some();
     let order = raw.order.unwrap_or(if weighted { Order::Random } else { Order::Seq });
+    if raw.shape.arrivals == Some(Arrivals::Trace) && order != Order::Seq {
+        let problem =
+            "sends each line at its own time, which leaves an order or weights no meaning; leave one of them out";
+        return Err(PlanError::new("--arrivals trace", problem));
+    }
     if raw.once && weighted {
         let problem = "sends each line once, which leaves weights no meaning; leave one of them out";
         return Err(PlanError::new("--once", problem));
@@ -187,41 +200,42 @@ impl Part {
     }
 }
 
-fn end(raw: &RawPlan, urls: &UrlSet) -> Result<End, PlanError> {
-    let duration = duration(&raw.duration, "-d")?;
-    if duration == Some(Nanos::ZERO) {
-        return Err(PlanError::new("-d 0", "a run must last; write e.g. -d 10s"));
-    }
+fn end(raw: &RawPlan, urls: &UrlSet, load: &Load) -> Result<End, PlanError> {
+    let duration = run_length(raw)?;
     let requests = count(&raw.requests, "-n")?;
-    let once_requests = raw.once.then(|| urls.len());
-    if raw.once && requests.is_some() {
-        return Err(PlanError::new("--once", "sends each line once and -n a number; give one of them"));
+    let once = raw.once || load.trace().is_some();
+    if once && requests.is_some() {
+        let option = if raw.once { "--once" } else { "--arrivals trace" };
+        return Err(PlanError::new(option, "sends each line once and -n a number; give one of them"));
     }
-    let requests = requests.or(once_requests);
-    let default = requests.is_none().then_some(Nanos::from_secs(10));
-    Ok(End { duration: duration.or(default), requests, once: raw.once })
+    let requests = requests.or_else(|| once.then(|| urls.len()));
+    let default = match load.stages() {
+        Some(stages) => Some(stages.duration()),
+        None => requests.is_none().then_some(Nanos::from_secs(10)),
+    };
+    Ok(End { duration: duration.or(default), requests, once })
 }
 
-fn load(raw: &RawPlan) -> Result<Load, PlanError> {
-    match &raw.rate {
-        None if raw.arrivals.is_some() => {
-            Err(PlanError::new("--arrivals", "spaces an open load; add -R RATE, or leave it out"))
-        }
-        None => Ok(Load::Closed),
-        Some(text) => {
-            let rate = Rate::parse(text).map_err(|problem| PlanError::new("-R", problem))?;
-            let arrivals = raw.arrivals.unwrap_or(Arrivals::Uniform);
-            let most = match arrivals {
-                Arrivals::Uniform => RATE_MAX,
-                Arrivals::Poisson => POISSON_RATE_MAX,
-            };
-            if u128::from(rate.num) > u128::from(rate.den) * u128::from(most) {
-                let problem = format!("is more than any machine sends; the limit is {most} a second");
-                return Err(PlanError::new(format!("-R {text}"), problem));
-            }
-            Ok(Load::Open { rate, arrivals })
-        }
+/// As `-d` says it.
+fn run_length(raw: &RawPlan) -> Result<Option<Nanos>, PlanError> {
+    match duration(&raw.duration, "-d")? {
+        Some(Nanos::ZERO) => Err(PlanError::new("-d 0", "a run must last; write e.g. -d 10s")),
+        duration => Ok(duration),
     }
+}
+
+fn warmup(raw: &RawPlan, load: &Load, once: bool) -> Result<Nanos, PlanError> {
+    let warmup = duration(&raw.warmup, "--warmup")?.unwrap_or(Nanos::ZERO);
+    let problem = if once && load.trace().is_some() {
+        "does not go with --arrivals trace: a warm-up would use up lines; leave one out"
+    } else if once {
+        "does not go with --once: a warm-up would use up lines; leave one out"
+    } else if load.stages().is_some_and(|stages| stages.first().is_none()) {
+        "has the rate with which the load begins, which is 0; begin above it, or leave the warm-up out"
+    } else {
+        return Ok(warmup);
+    };
+    if warmup == Nanos::ZERO { Ok(warmup) } else { Err(PlanError::new("--warmup", problem)) }
 }
 
 fn connections(raw: &RawPlan) -> Result<u32, PlanError> {
@@ -319,138 +333,4 @@ fn count(text: &Option<String>, option: &str) -> Result<Option<u64>, PlanError> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::raw::{Input, RawHeader, RawHttp};
-    use super::super::shard::{Cpu, shards};
-    use super::*;
-
-    fn machine(cpus: usize) -> Machine {
-        Machine { cpus: (0..cpus).map(|id| Cpu { id, core: id }).collect(), quota: None }
-    }
-
-    fn raw() -> RawPlan {
-        RawPlan { urls: vec!["http://127.0.0.1:8080/".into()], ..RawPlan::default() }
-    }
-
-    fn set(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
-    #[track_caller]
-    fn refused(raw: &RawPlan, subject: &str, part: &str) {
-        let error = validate(raw, &machine(4)).expect_err(part);
-        assert!(error.subject.contains(subject) && error.problem.contains(part), "{error}");
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_manual() {
-        let plan = validate(&raw(), &machine(4)).expect("a plan");
-        assert_eq!((plan.connections, plan.cores.as_slice()), (64, &[0, 1, 2, 3][..]));
-        assert_eq!(plan.load, Load::Closed);
-        assert_eq!(plan.end, End { duration: Some(Nanos::from_secs(10)), requests: None, once: false });
-        assert_eq!((plan.drain, plan.warmup, plan.seed, plan.keep_alive), (Nanos::from_secs(2), Nanos::ZERO, 0, true));
-        assert_eq!(plan.timeouts.request, Nanos::from_secs(10));
-        assert_eq!(plan.timeouts.connect, Nanos::from_secs(5));
-        assert_eq!((plan.timeouts.read, plan.timeouts.deadline), (None, None));
-    }
-
-    #[test]
-    fn a_number_of_requests_has_no_time_limit_and_opens_no_more_connections_than_requests() {
-        let plan = validate(&RawPlan { requests: set("10"), ..raw() }, &machine(4)).expect("a plan");
-        assert_eq!((plan.end.duration, plan.end.requests, plan.connections), (None, Some(10), 10));
-        let parts = shards(&plan);
-        assert_eq!(parts.iter().map(|shard| shard.requests.unwrap()).sum::<u64>(), 10);
-        let one = validate(&RawPlan { requests: set("1"), ..raw() }, &machine(4)).expect("a plan");
-        assert_eq!(shards(&one).len(), 1);
-    }
-
-    #[test]
-    fn threads_default_to_cores_quota_and_connections() {
-        let limited = Machine { quota: Some(Quota { granted: 150_000, period: 100_000 }), ..machine(4) };
-        assert_eq!(validate(&raw(), &limited).expect("a plan").cores.len(), 2);
-        let few = RawPlan { connections: set("3"), ..raw() };
-        assert_eq!(validate(&few, &machine(4)).expect("a plan").cores.len(), 3);
-        let chosen = RawPlan { cores: set("3,0-1"), ..raw() };
-        assert_eq!(validate(&chosen, &machine(4)).expect("a plan").cores, [3, 0, 1]);
-    }
-
-    #[test]
-    fn weights_mean_random_and_go_with_no_other_order_and_not_with_once() {
-        let content = b"{\"url\":\"http://a/\",\"weight\":2}\n{\"url\":\"http://b/\"}".to_vec();
-        let input = Some(Input::of_bytes("urls.jsonl", content));
-        let weighted = RawPlan { input, ..raw() };
-        assert_eq!(validate(&weighted, &machine(4)).expect("a plan").order, Order::Random);
-        refused(&RawPlan { order: Some(Order::Seq), ..weighted.clone() }, "--order seq", "weights");
-        refused(&RawPlan { order: Some(Order::Shuffle), ..weighted.clone() }, "--order shuffle", "weights");
-        refused(&RawPlan { once: true, ..weighted.clone() }, "--once", "weights");
-        refused(&RawPlan { once: true, order: Some(Order::Random), ..weighted }, "--once", "weights");
-    }
-
-    #[test]
-    fn nonsense_is_refused_by_the_option_s_name() {
-        refused(&RawPlan { threads: set("30s"), ..raw() }, "-t 30s", "did you mean -d?");
-        refused(&RawPlan { threads: set("0"), ..raw() }, "-t 0", "at least one");
-        refused(&RawPlan { threads: set("5"), ..raw() }, "-t 5", "allowed cores");
-        refused(&RawPlan { threads: set("3"), connections: set("2"), ..raw() }, "-t 3", "than connections");
-        refused(&RawPlan { threads: set("many"), ..raw() }, "-t many", "no number");
-        refused(&RawPlan { cores: set("0,9"), ..raw() }, "--cores", "outside the allowed set");
-        refused(&RawPlan { cores: set("1,1"), ..raw() }, "--cores", "twice");
-        refused(&RawPlan { cores: set("3-1"), ..raw() }, "--cores", "no list");
-        refused(&RawPlan { rate: set("0"), ..raw() }, "-R", "above 0");
-        refused(&RawPlan { rate: set("-1"), ..raw() }, "-R", "above 0");
-        refused(&RawPlan { rate: set("1000000001"), ..raw() }, "-R", "the limit is 1000000000 a second");
-        let poisson = RawPlan { rate: set("20M"), arrivals: Some(Arrivals::Poisson), ..raw() };
-        refused(&poisson, "-R 20M", "the limit is 10000000 a second");
-        refused(&RawPlan { arrivals: Some(Arrivals::Poisson), ..raw() }, "--arrivals", "-R");
-        refused(&RawPlan { duration: set("0"), ..raw() }, "-d 0", "must last");
-        refused(&RawPlan { duration: set("0s"), ..raw() }, "-d 0", "must last");
-        refused(&RawPlan { duration: set("soon"), ..raw() }, "-d", "no duration");
-        let http = RawHttp { version: None, streams: None, pipeline: set("8") };
-        let body = Some(vec![0; SMALL_BODY_BYTES + 1]);
-        refused(&RawPlan { http: http.clone(), body, ..raw() }, "--pipeline 8", "bodies of up to 16384");
-        refused(&RawPlan { http, connections: set("200k"), ..raw() }, "--pipeline 8", "more than one machine");
-        let headers = vec![RawHeader { text: "content-length: 5".into(), secret: false }];
-        refused(&RawPlan { headers: headers.clone(), ..raw() }, "-H", "not the length of the body, 0");
-        assert!(validate(&RawPlan { headers, body: Some(vec![0; 5]), ..raw() }, &machine(2)).is_ok());
-        refused(&RawPlan { connections: set("0"), ..raw() }, "-c 0", "at least 1");
-        refused(&RawPlan { connections: set("1M"), ..raw() }, "-c 1000000", "the limit is");
-        refused(&RawPlan { requests: set("9007199254740993"), ..raw() }, "-n", "2^53");
-        refused(&RawPlan { timeout: set("0s"), ..raw() }, "--timeout 0", "every request");
-        refused(&RawPlan { max_error_rate: set("1"), ..raw() }, "--max-error-rate", "write 1%");
-        refused(&RawPlan { abort_on: vec!["p99".into()], ..raw() }, "--abort-on 'p99'", "no rule");
-        refused(&RawPlan { method: set("G T"), ..raw() }, "-X", "no method");
-        refused(&RawPlan { method: set("CONNECT"), ..raw() }, "-X", "tunnel");
-        refused(&RawPlan { once: true, warmup: set("1s"), ..raw() }, "--warmup", "--once");
-        refused(&RawPlan { once: true, order: Some(Order::Random), ..raw() }, "--order random", "shuffle");
-        for shard in ["0/2", "3/2", "1", "1/0", "a/b", "-1/2", "1/2/3", ""] {
-            refused(&RawPlan { shard: set(shard), ..raw() }, "--shard", "is no part");
-        }
-        refused(&RawPlan { shard: set("1/65"), ..raw() }, "--shard 1/65", "without a connection");
-        refused(&RawPlan { shard: set("1/3"), requests: set("2"), ..raw() }, "--shard 1/3", "without a request");
-        let two = RawPlan { shard: set("1/2"), threads: set("2"), connections: set("3"), ..raw() };
-        refused(&two, "-t 2", "more threads than connections (-c 3 over 2 processes)");
-        refused(&RawPlan { once: true, requests: set("5"), ..raw() }, "--once", "-n");
-        refused(&RawPlan::default(), "URL", "nothing to ask for");
-        refused(&RawPlan { requests_per_connection: set("0"), ..raw() }, "--requests-per-connection 0", "at least 1");
-        let closing = RawPlan { requests_per_connection: set("1"), keep_alive: Some(false), ..raw() };
-        refused(&closing, "--requests-per-connection", "--keep-alive false");
-        let header = RawHeader { text: "nocolon".into(), secret: false };
-        refused(&RawPlan { headers: vec![header], ..raw() }, "-H", "colon");
-        let input = Input::of_bytes("urls.txt", &b"x"[..]);
-        refused(&RawPlan { input: Some(input), ..raw() }, "urls.txt line 1", "without a scheme");
-    }
-
-    #[test]
-    fn what_must_always_hold_holds_for_mutated_lists_of_cores() {
-        let corpus: [&[u8]; 5] = [b"0,2-3", b"0-3,5-7,64", b"7,6,5", b"0-65535", b"1"];
-        let telling: [&[u8]; 6] = [b",", b"-", b"0", b"64", b"+", b"\x1b"];
-        crate::mutation::run("rules_and_units", &corpus, &telling, 20_000, crate::plan::shard::fuzz_core_list);
-    }
-
-    #[test]
-    fn a_list_of_cores_takes_no_more_memory_than_the_machine_has_cores() {
-        let long = vec!["0-65535"; 10_000].join(",");
-        assert!(core_list(&long, &[0, 1]).expect_err("outside").problem.contains("core 2 is outside"));
-        assert!(core_list("0,0-1", &[0, 1]).expect_err("twice").problem.contains("twice"));
-    }
-}
+mod tests;

@@ -4,11 +4,13 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::network::NetworkEcho;
+use super::shape::LoadEcho;
 use crate::plan::alias::AliasTable;
 use crate::plan::proxy::Proxy;
 use crate::plan::request::{HeaderEdit, is_secret_header};
+use crate::plan::schedule::Trace;
 use crate::plan::tls::Trust;
-use crate::plan::{Load, Plan, Proxies, Tls};
+use crate::plan::{Plan, Proxies, Tls};
 use crate::units::{Nanos, Share};
 
 /// URLs that are repeated by name; the digest covers the rest.
@@ -81,14 +83,6 @@ struct ShardEcho {
     requests: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct LoadEcho {
-    model: &'static str,
-    /// Requests a second in total.
-    rate: Option<f64>,
-    arrivals: Option<&'static str>,
-}
-
 /// Of https origins.
 #[derive(Serialize)]
 struct TlsEcho<'a> {
@@ -152,7 +146,7 @@ impl<'a> PlanEcho<'a> {
                 requests: plan.part.requests,
             },
             methods: methods(plan),
-            load: load(plan.load),
+            load: LoadEcho::new(&plan.load),
             connections: plan.connections,
             threads: plan.cores.len(),
             cores: &plan.cores,
@@ -233,14 +227,6 @@ fn methods(plan: &Plan) -> Vec<&str> {
     methods
 }
 
-fn load(load: Load) -> LoadEcho {
-    let (rate, arrivals) = match load {
-        Load::Closed => (None, None),
-        Load::Open { rate, arrivals } => (Some(rate.per_s()), Some(arrivals.name())),
-    };
-    LoadEcho { model: load.name(), rate, arrivals }
-}
-
 fn header(edit: &HeaderEdit) -> HeaderEcho<'_> {
     match edit {
         HeaderEdit::Remove(name) => HeaderEcho { name, value: None },
@@ -251,7 +237,7 @@ fn header(edit: &HeaderEdit) -> HeaderEcho<'_> {
     }
 }
 
-/// SHA-256 in hex over what `plan` asks for: its echo, its body, and every line with its headers, body and weight.
+/// SHA-256 in hex over what `plan` asks for: its echo, its body, and every line with its headers, body, weight and time.
 /// Secret headers are not part of it (a digest of a short secret gives it away), nor are the command line, where reports
 /// go, on which cores it runs, from which addresses it connects, and which part of the load this process makes: all parts have one digest.
 pub(super) fn config_digest(plan: &Plan) -> String {
@@ -260,6 +246,7 @@ pub(super) fn config_digest(plan: &Plan) -> String {
     digest.update(Sha256::digest(&echo));
     digest.update(Sha256::digest(plan.body.as_deref().unwrap_or_default()));
     digest.update(urls_digest(plan));
+    plan.load.trace().into_iter().flat_map(Trace::starts).for_each(|start| digest.update(start.0.to_be_bytes()));
     certificates(&plan.tls).for_each(|certificate| digest.update(Sha256::digest(certificate)));
     hex(&digest.finalize())
 }
@@ -312,8 +299,8 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::super::fixture::{Run, raw};
     use super::*;
-    use crate::plan::RawPlan;
-    use crate::plan::raw::{Input, RawAuth, RawHeader, RawProxies, RawProxy};
+    use crate::plan::raw::{Input, RawAuth, RawHeader, RawProxies, RawProxy, RawShape};
+    use crate::plan::{Arrivals, CatchUp, RawPlan};
 
     fn digest(raw: &RawPlan) -> String {
         config_digest(&Run::new(raw).finish().0)
@@ -338,6 +325,9 @@ mod tests {
             content.extend_from_slice(last.as_bytes());
             RawPlan { input: Some(Input::of_bytes("urls.txt", content)), ..raw() }
         };
+        let shaped = |shape: RawShape| RawPlan { shape, ..raw() };
+        let rate = Some("5".into());
+        let skipping = shaped(RawShape { rate, catch_up: Some(CatchUp::Skip), ..RawShape::default() });
         let mut all = vec![
             plain,
             digest(&RawPlan { body: Some(b"a".to_vec()), ..raw() }),
@@ -354,6 +344,12 @@ mod tests {
             digest(&json(r#""weight":2"#)),
             digest(&json(r#""weight":3"#)),
             digest(&RawPlan { order: Some(crate::plan::Order::Shuffle), ..raw() }),
+            digest(&shaped(RawShape { rate: Some("5".into()), ..RawShape::default() })),
+            digest(&shaped(RawShape { rate: Some("5:6".into()), ..RawShape::default() })),
+            digest(&shaped(RawShape { stages: Some("5@1s,6@1s".into()), ..RawShape::default() })),
+            digest(&skipping),
+            digest(&trace("1.5")),
+            digest(&trace("1.6")),
             digest(&RawPlan { shard: Some("1/2".into()), ..raw() }),
             digest(&RawPlan { compressed: true, ..raw() }),
             digest(&RawPlan { decode: true, ..raw() }),
@@ -367,6 +363,13 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
+    }
+
+    fn trace(last: &str) -> RawPlan {
+        let content = format!("0 http://10.0.0.2/\n{last} http://10.0.0.2/").into_bytes();
+        let shape = RawShape { arrivals: Some(Arrivals::Trace), ..RawShape::default() };
+        let input = Some(Input::of_bytes("urls.txt", content));
+        RawPlan { urls: Vec::new(), input, shape, ..raw() }
     }
 
     fn through(proxy: &str) -> RawPlan {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::raw::RawShape;
 use crate::plan::shard::{Cpu, Machine};
-use crate::plan::{Plan, RawPlan, shards, validate};
+use crate::plan::{Arrivals, Plan, RawPlan, shards, validate};
 use crate::record::timeline::{PageId, Timeline, WINDOW};
 use crate::record::vitals::Segments;
 use crate::record::{
@@ -238,8 +239,7 @@ pub(super) fn closed() -> (Plan, RunRecord) {
 /// 5,000/s intended, of which one core's share stalls: late sending, timeouts, errors, and some never sent.
 pub(super) fn open() -> (Plan, RunRecord) {
     let mut run = Run::new(&RawPlan {
-        rate: Some("5k".into()),
-        arrivals: Some(crate::plan::Arrivals::Poisson),
+        shape: RawShape { rate: Some("5k".into()), arrivals: Some(Arrivals::Poisson), ..RawShape::default() },
         timeout: Some("500ms".into()),
         warmup: Some("1s".into()),
         ..raw()

@@ -2,11 +2,11 @@
 
 use super::escape::escape;
 use super::network;
+use super::shape;
 use super::summary::Summary;
 use super::terminal::{COLUMNS, plural};
 use super::warning::ranges;
 use crate::plan::http::{H2, HTTP_1_1};
-use crate::plan::{Arrivals, Load};
 use crate::units::{Nanos, format_us};
 
 /// What was run, a thing a line.
@@ -22,20 +22,10 @@ pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
         target.truncate(room - 3);
         target.push_str("...");
     }
-    let load = match plan.load {
-        Load::Closed => "closed load".to_owned(),
-        Load::Open { rate, arrivals } => {
-            let arrivals = match arrivals {
-                Arrivals::Uniform => "uniform",
-                Arrivals::Poisson => "Poisson",
-            };
-            format!("open load of {}/s, {arrivals} arrivals", shortest(rate.per_s()))
-        }
-    };
     let threads = plan.cores.len();
     let mut lines = vec![
         format!("ringload: {target}{more}"),
-        format!("  {load}, measured for {}", format_us(summary.window_s * 1e6)),
+        format!("  {}, measured for {}", shape::load(&plan.load), format_us(summary.window_s * 1e6)),
         format!(
             "  {} connection{}, {threads} thread{} on core{} {}{}",
             plan.connections,
@@ -46,6 +36,7 @@ pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
             if plan.keep_alive { "" } else { ", closed after each answer" }
         ),
     ];
+    lines.splice(2..2, shape::details(&plan.load));
     if plan.http.depth() > 1 {
         let what = if plan.http.pipeline > 1 { "pipelined requests" } else { "streams" };
         lines.push(format!("  up to {} {what} at a time on each connection", plan.http.depth()));
@@ -86,9 +77,4 @@ fn agreed(summary: &Summary<'_>) -> Option<String> {
         Some(other) => return Some(escape(&format!("  {}, {other}", session.version))),
     };
     Some(escape(&format!("  {http} over {}", session.version)))
-}
-
-/// A rate with at most two decimals, none where it is whole.
-fn shortest(value: f64) -> String {
-    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }

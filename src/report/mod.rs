@@ -11,6 +11,7 @@ pub mod health;
 pub mod json;
 mod network;
 pub mod progress;
+mod shape;
 pub mod summary;
 pub mod terminal;
 pub mod warning;

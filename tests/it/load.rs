@@ -14,7 +14,7 @@ fn cores() -> usize {
 }
 
 /// One shard, and two where there are two cores.
-fn shard_counts() -> &'static [&'static str] {
+pub(crate) fn shard_counts() -> &'static [&'static str] {
     if cores() > 1 { &["1", "2"] } else { &["1"] }
 }
 

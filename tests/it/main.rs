@@ -26,6 +26,7 @@ mod proxies;
 mod proxy;
 mod report;
 mod secrets;
+mod shapes;
 mod support;
 mod target;
 mod tidy;

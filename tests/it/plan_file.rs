@@ -140,7 +140,16 @@ fn defaults_are_printed_as_they_would_be_applied() {
     let target = TargetProgram::start();
     let folder = Folder::new("");
     let url = format!("{}/", target.url);
-    for flags in [&["-d1s"][..], &["-n", "5"], &["-R", "0.1", "-n1"], &["--once"], &["-n9", "--shard", "2/2", "-t1"]] {
+    let stages = ["--stages", "20@500ms,20:60@500ms", "--catch-up", "skip", "--arrivals", "poisson"];
+    for flags in [
+        &["-d1s"][..],
+        &["-n", "5"],
+        &["-R", "10:50", "-d1s"],
+        &stages,
+        &["-R", "0.1", "-n1"],
+        &["--once"],
+        &["-n9", "--shard", "2/2", "-t1"],
+    ] {
         let args = [flags, &[url.as_str()]].concat();
         let text = printed(&args);
         folder.put("plan.toml", &text);

@@ -213,6 +213,9 @@ fn credentials_of_a_url_in_the_wrong_place_are_not_quoted() {
     let places =
         ["-c", "-d", "-n", "-R", "-t", "-X", "-i", "-o", "--arrivals", "--cores", "--shard", "--warmup", "--seed"];
     let more = [
+        "--stages",
+        "--speed",
+        "--catch-up",
         "--order",
         "--timeout",
         "--requests-per-connection",

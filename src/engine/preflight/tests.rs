@@ -24,7 +24,7 @@ fn connections(number: u32) -> Plan {
 fn closing(rate: Option<&str>, duration: &str) -> Plan {
     plan(|raw| {
         raw.keep_alive = Some(false);
-        raw.rate = rate.map(str::to_owned);
+        raw.shape.rate = rate.map(str::to_owned);
         raw.duration = Some(duration.into());
         raw.threads = Some("1".into());
     })
@@ -375,7 +375,7 @@ fn connections_with_a_last_request_are_told_when_their_ports_run_out() {
     let limited = |requests: &str, rate: Option<&str>, duration: &str| {
         plan(|raw| {
             raw.requests_per_connection = Some(requests.into());
-            raw.rate = rate.map(str::to_owned);
+            raw.shape.rate = rate.map(str::to_owned);
             raw.duration = Some(duration.into());
             raw.threads = Some("1".into());
         })

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_must_always_hold_holds_for_mutated_files() {
-        let corpus: [&[u8]; 7] = [
+        let corpus: [&[u8]; 8] = [
             // In punycode, the letters of such a host stand together.
             b"http://ahus\xca\x92h-4711\nhttp://b/",
             b"\xef\xbb\xbfhttp://a/1\r\n# comment\n\nPOST http://a/2\n\tDELETE\thttp://b:81/3?x \nhttp://a/4",
@@ -111,6 +111,7 @@ mod tests {
             b"me:pw@a/b\n",
             b"POST htTp://a/2\xef\xbb\xbfhttp://a/1\r\nhttp://4000000000a/4",
             b"\n\n#\nhttp://a/\n\xff\xfe\0",
+            b"0.25 http://a/\n250ms PUT http://a/2\n1\tGET\t\thttp://b/\n",
         ];
         let telling: [&[u8]; 14] = [
             b"\n",

@@ -5,6 +5,7 @@ use expect_test::{Expect, expect};
 use super::super::fixture::{self, FLAGS, MS, Run, US, raw};
 use super::*;
 use crate::plan::RawPlan;
+use crate::plan::raw::RawShape;
 use crate::record::{Latency, Outcome, RunRecord};
 
 fn check((plan, record): &(Plan, RunRecord), expect: Expect) {
@@ -227,7 +228,7 @@ fn names_are_unique_and_in_order() {
 
 #[test]
 fn what_a_dead_origin_held_back_is_not_blamed_on_the_connections() {
-    let mut run = Run::new(&RawPlan { rate: Some("1k".into()), ..raw() });
+    let mut run = Run::new(&RawPlan { shape: RawShape { rate: Some("1k".into()), ..RawShape::default() }, ..raw() });
     for number in 0..100 {
         run.refused(0, number * MS, Failure::Connect);
         run.unsent(1, number * MS);
