@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn other_people_s_events_are_not_ours() {
         let events = logged(|_| {
-            tracing::error!(target: "monoio_http::h2", "a frame");
+            tracing::error!(target: "another::crate", "a frame");
             tracing::debug!(target: TARGET, "a detail");
             host_down("h");
         });
