@@ -1,12 +1,29 @@
-//! Tells the program which commit it was built from, where git knows: reports name it.
+//! Tells the program which commit it was built from, where git knows, and how: reports name both.
 
+use std::env;
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/refs/heads");
-    let commit = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    if let Some(commit) = commit.ok().filter(|output| output.status.success()) {
-        println!("cargo:rustc-env=RINGLOAD_COMMIT={}", String::from_utf8_lossy(&commit.stdout).trim());
+    tell("COMMIT", said("git", &["rev-parse", "--short=12", "HEAD"]));
+    tell("RUSTC", env::var("RUSTC").ok().and_then(|rustc| said(&rustc, &["--version"])));
+    tell("PROFILE", env::var("PROFILE").ok());
+    tell("TARGET", env::var("TARGET").ok());
+    tell("OPT_LEVEL", env::var("OPT_LEVEL").ok());
+    tell("TARGET_FEATURES", env::var("CARGO_CFG_TARGET_FEATURE").ok());
+    // Cargo sets flags apart by a character that is in none of them.
+    tell("RUSTFLAGS", env::var("CARGO_ENCODED_RUSTFLAGS").ok().map(|flags| flags.replace('\u{1f}', " ")));
+}
+
+/// What a command prints; `None` where it fails.
+fn said(command: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(command).args(arguments).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn tell(name: &str, value: Option<String>) {
+    if let Some(value) = value {
+        println!("cargo:rustc-env=RINGLOAD_{name}={value}");
     }
 }

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::rounds;
 use ringload::engine::{self, Control};
 use ringload::net::runtime::Decision;
-use ringload::plan::raw::{Input, RawShape};
+use ringload::plan::raw::{Input, RawExpect, RawExpectedBody, RawShape};
 use ringload::plan::{self, RawPlan};
 
 /// The system's allocator, counting.
@@ -108,6 +108,24 @@ fn main() {
     let bodies = |requests: &str| RawPlan { input: Some(bodies(&url)), ..closed(requests) };
     let (small, large) = if full { ("20k", "60k") } else { ("1k", "4k") };
     compare("bodies", &bodies(small), &bodies(large));
+    let expecting = |requests: &str| RawPlan { expect: expectations(), input: Some(tagged(&url)), ..closed(requests) };
+    compare("expecting", &expecting(small), &expecting(large));
+}
+
+/// All that can be expected of the target's greeting.
+fn expectations() -> RawExpect {
+    RawExpect {
+        status: vec!["2xx".into()],
+        header: vec!["Content-Length: ^12$".into()],
+        body: vec![RawExpectedBody::Pattern("^hello .*".into())],
+        max_body: Some("12".into()),
+    }
+}
+
+/// Lines with tags.
+fn tagged(url: &str) -> Input {
+    let line = |tag: &str| format!("{{\"url\":\"{url}\",\"tag\":\"{tag}\"}}\n");
+    Input::of_bytes("tagged.jsonl", ["a", "b"].map(line).concat().into_bytes())
 }
 
 /// Lines with bodies of their own: none, small, and too large to be copied.

@@ -2,7 +2,7 @@
 //!
 //! A leaf that pure modules must not import: time reaches them as an argument.
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
 use crate::units::{NANOS_PER_S, Nanos};
 
@@ -15,6 +15,11 @@ pub fn now() -> Nanos {
 /// Wall-clock time since the Unix epoch, for the report's time stamps only.
 pub fn unix_now() -> Nanos {
     nanos(clock_gettime(ClockId::Realtime))
+}
+
+/// The smallest step that [`now`] can make.
+pub fn resolution() -> Nanos {
+    nanos(clock_getres(ClockId::Monotonic))
 }
 
 /// CPU time of the calling thread; a real system call of about half a microsecond.

@@ -1,4 +1,4 @@
-//! `ringload bench`: the options, and the files and streams they name.
+//! `ringload bench`: the options, and the files and streams they read.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, ValueEnum};
 
+use super::artefacts::ArtefactArgs;
 use super::auth::AuthArgs;
 use super::driver::DriverArg;
+use super::expect::ExpectArgs;
 use super::http::HttpArgs;
 use super::mask;
 use super::network::NetworkArgs;
+use super::outputs::{OutputArgs, Outputs};
 use super::plan_file::PlanArgs;
 use super::proxy::ProxyArgs;
 use super::shape::ShapeArgs;
@@ -19,7 +22,6 @@ use super::tls::TlsArgs;
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::request::is_secret_header;
 use crate::plan::{Order, PlanError, RawPlan};
-use crate::report::{self, Format, Summary};
 
 /// Everything that can be typed after `bench`, as typed.
 #[derive(Debug, Default, clap::Args)]
@@ -43,9 +45,13 @@ pub struct Args {
     #[command(flatten)]
     proxies: ProxyArgs,
     #[command(flatten)]
+    expect: ExpectArgs,
+    #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    artefacts: ArtefactArgs,
     #[command(flatten)]
     pub(super) plan: PlanArgs,
 }
@@ -94,7 +100,7 @@ struct RequestArgs {
     /// A file with a URL a line, each with an optional METHOD before it, and before that the time of a trace; # starts a
     /// comment; - is standard input. A file that starts with { is JSON Lines:
     /// {"method","url","header":{"K":["v"]},"body":base64,"weight":N,"tag","time"}; a line's headers and body replace
-    /// those of -H and -b; tag is ignored
+    /// those of -H and -b; the report has figures by tag
     #[arg(short = 'i', long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// In which order lines are asked for [default: seq; random where lines have weights]
@@ -157,23 +163,6 @@ struct LimitArgs {
     abort_on: Vec<String>,
 }
 
-#[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Output")]
-struct OutputArgs {
-    /// The report on standard output
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    format: FormatArg,
-    /// Also write the report to FILE (.json, .txt choose the format, else --format); may be given again
-    #[arg(short = 'o', long, value_name = "FILE")]
-    output: Vec<PathBuf>,
-    /// No progress line
-    #[arg(long)]
-    no_progress: bool,
-    /// No progress line and no notes: only errors, and the report
-    #[arg(short = 'q', long)]
-    quiet: bool,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum OrderArg {
     /// As they stand, over and over
@@ -182,26 +171,6 @@ enum OrderArg {
     Shuffle,
     /// Each request draws a line, by weight where lines have weights
     Random,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum FormatArg {
-    /// For people
-    #[default]
-    Text,
-    /// For programs, with all histograms
-    Json,
-}
-
-/// Where the report goes; checked before the run.
-#[derive(Debug)]
-pub struct Outputs {
-    stdout: Format,
-    files: Vec<(PathBuf, Format)>,
-    /// A progress line may be shown.
-    pub progress: bool,
-    /// Notes may be written to standard error.
-    pub notes: bool,
 }
 
 impl Args {
@@ -213,6 +182,11 @@ impl Args {
     /// Whether the plan is to be printed and nothing sent.
     pub fn prints_plan(&self) -> bool {
         self.plan.print_plan
+    }
+
+    /// Whether the plan is wanted as a file.
+    pub(super) fn wants_plan(&self) -> bool {
+        self.plan.print_plan || self.artefacts.bundle.is_some()
     }
 
     /// Values that must never be shown: bodies, secret headers and credentials that were typed.
@@ -227,9 +201,10 @@ impl Args {
     ///
     /// # Errors
     /// A file that cannot be read, standard input asked for twice.
-    pub fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
-        let Self { urls, load, request, http, auth, tls, network, proxies, limits, output, plan: _ } = self;
-        let outputs = output.check()?;
+    pub(super) fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
+        let Self { urls, load, request, http, auth, tls, network, proxies, expect, limits, output, artefacts, plan: _ } =
+            self;
+        let outputs = output.check(&artefacts)?;
         if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
         }
@@ -263,6 +238,7 @@ impl Args {
             network: network.gather(),
             proxies: proxies.gather()?,
             auth: auth.gather()?,
+            expect: expect.gather()?,
             compressed: request.compressed,
             decode: request.decode,
             keep_alive: request.keep_alive,
@@ -270,6 +246,8 @@ impl Args {
             start_anyway: load.start_anyway,
             driver: load.driver.unwrap_or_default().into(),
             argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
+            described: artefacts.description()?,
+            by_class: artefacts.want_classes(),
             embedded_target: false,
         };
         Ok((raw, outputs))
@@ -283,73 +261,6 @@ impl From<OrderArg> for Order {
             OrderArg::Shuffle => Self::Shuffle,
             OrderArg::Random => Self::Random,
         }
-    }
-}
-
-impl From<FormatArg> for Format {
-    fn from(arg: FormatArg) -> Self {
-        match arg {
-            FormatArg::Text => Self::Text,
-            FormatArg::Json => Self::Json,
-        }
-    }
-}
-
-impl OutputArgs {
-    /// Finds out before the run whether the report could be written after it.
-    fn check(self) -> Result<Outputs, PlanError> {
-        let format = Format::from(self.format);
-        let mut files = Vec::with_capacity(self.output.len());
-        for path in self.output {
-            let subject = || format!("-o {}", path.display());
-            if path == Path::new("-") {
-                let problem = "standard output has the report without -o; choose its form with --format";
-                return Err(PlanError::new(subject(), problem));
-            }
-            let folder = match path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            };
-            if !folder.is_dir() {
-                let problem = format!("the folder {} does not exist; make it with: mkdir -p", folder.display());
-                return Err(PlanError::new(subject(), problem));
-            }
-            if path.is_dir() {
-                return Err(PlanError::new(subject(), "is a folder; name a file in it"));
-            }
-            if let Err(error) = tempfile::tempfile_in(folder) {
-                return Err(PlanError::new(subject(), format!("cannot write to {}: {error}", folder.display())));
-            }
-            let of_path = Format::of_path(&path).unwrap_or(format);
-            files.push((path, of_path));
-        }
-        Ok(Outputs {
-            stdout: if files.is_empty() { format } else { Format::Text },
-            files,
-            progress: !self.no_progress && !self.quiet,
-            notes: !self.quiet,
-        })
-    }
-}
-
-impl Outputs {
-    /// Writes the report everywhere it is wanted; a reader that went away is no error.
-    ///
-    /// # Errors
-    /// The first that kept it from a file or from standard output; the other places have theirs all the same.
-    pub fn write(&self, summary: &Summary<'_>) -> Result<(), String> {
-        let mut first_error = None;
-        for (path, format) in &self.files {
-            if let Err(error) = report::save(path, *format, summary) {
-                first_error.get_or_insert_with(|| format!("-o {}: {error}", path.display()));
-            }
-        }
-        let mut text = Vec::new();
-        let written = report::write(self.stdout, summary, &mut text).and_then(|()| super::stdout(&text));
-        if let Err(error) = written {
-            first_error.get_or_insert_with(|| format!("standard output: {error}"));
-        }
-        first_error.map_or(Ok(()), Err)
     }
 }
 

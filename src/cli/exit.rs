@@ -20,7 +20,8 @@ pub fn of(summary: &Summary<'_>) -> u8 {
         _ if summary.workers_lost > 0 => NO_ANSWER,
         record if record.interrupted => INTERRUPTED,
         _ if summary.plan.strict && summary.health.any_invalid() => NO_ANSWER,
-        record if record.aborted.is_some() || summary.too_many_errors || summary.nothing_succeeded => NO,
+        record if record.aborted.is_some() || summary.too_many_errors => NO,
+        _ if summary.expectation_failed || summary.nothing_succeeded => NO,
         _ => 0,
     }
 }

@@ -23,11 +23,17 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 10] = [
+const TOPICS: [Topic; 14] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
         text: include_str!("topics/measuring.txt"),
+    },
+    Topic { name: "health", about: "whether the figures may be believed", text: include_str!("topics/health.txt") },
+    Topic {
+        name: "statistics",
+        about: "how sure a figure is, and whether the run was steady",
+        text: include_str!("topics/statistics.txt"),
     },
     Topic {
         name: "shapes",
@@ -35,6 +41,7 @@ const TOPICS: [Topic; 10] = [
         text: include_str!("topics/shapes.txt"),
     },
     Topic { name: "urlset", about: "many URLs: -i and its lines", text: include_str!("topics/urlset.txt") },
+    Topic { name: "checks", about: "what answers must be", text: include_str!("topics/checks.txt") },
     Topic { name: "http", about: "HTTP/2, streams, pipelines", text: include_str!("topics/http.txt") },
     Topic {
         name: "containers",
@@ -47,6 +54,11 @@ const TOPICS: [Topic; 10] = [
         text: include_str!("topics/network.txt"),
     },
     Topic { name: "proxies", about: "through a proxy: HTTP, CONNECT, SOCKS", text: include_str!("topics/proxies.txt") },
+    Topic {
+        name: "artefacts",
+        about: "files for other programs, and a bundle of everything",
+        text: include_str!("topics/artefacts.txt"),
+    },
     Topic { name: "from-wrk", about: "for users of wrk and wrk2", text: include_str!("topics/from-wrk.txt") },
     Topic { name: "from-k6", about: "for users of k6", text: include_str!("topics/from-k6.txt") },
     Topic {

@@ -56,20 +56,31 @@ pub(super) enum Kind {
     Credentials,
     /// A proxy's URL, with or without its scheme.
     Proxy,
+    /// A header and what is expected of its value; never a file.
+    ExpectedHeader,
+    /// What is expected of bodies; no secret.
+    ExpectedBody,
 }
 
 /// All of them, by their long and short names.
-const OPTIONS: [(&str, Option<char>, Kind); 5] = [
+const OPTIONS: [(&str, Option<char>, Kind); 7] = [
     ("header", Some('H'), Kind::Header),
     ("body", Some('b'), Kind::Body),
     ("user", Some('u'), Kind::Credentials),
     ("bearer", None, Kind::Credentials),
     ("proxy", Some('x'), Kind::Proxy),
+    ("expect-header", None, Kind::ExpectedHeader),
+    ("expect-body", None, Kind::ExpectedBody),
 ];
 
 /// What may be secret in the value of the option `--long`; that of any other is at most a URL with credentials.
 pub(super) fn kind(long: &str) -> Option<Kind> {
     OPTIONS.iter().find(|(name, ..)| *name == long).map(|(.., kind)| *kind)
+}
+
+/// Whether the option `--long` takes its secret from a file as well.
+pub(super) fn takes_file(long: &str) -> bool {
+    kind(long).is_some_and(|kind| !matches!(kind, Kind::ExpectedHeader))
 }
 
 /// The argument with an attached value masked, or the kind of value that must follow it.
@@ -113,7 +124,8 @@ pub(super) fn value(kind: Option<Kind>, text: &str) -> String {
 pub(super) fn is_placeholder(kind: Option<Kind>, text: &str) -> bool {
     match kind {
         Some(Kind::Body | Kind::Credentials) => text == MASK,
-        Some(Kind::Header) => secret_header(text).is_some_and(|(_, value)| value == MASK),
+        Some(Kind::Header | Kind::ExpectedHeader) => secret_header(text).is_some_and(|(_, value)| value == MASK),
+        Some(Kind::ExpectedBody) => false,
         Some(Kind::Proxy) => text.rsplit("://").next().is_some_and(|rest| rest.starts_with(&format!("{MASK}@"))),
         None => text.split_once("://").is_some_and(|(_, rest)| rest.starts_with(&format!("{MASK}@"))),
     }
@@ -126,7 +138,8 @@ fn secret(kind: Kind, text: &str) -> String {
         Kind::Credentials if auth::is_reference(text) => text.to_owned(),
         Kind::Body | Kind::Credentials => MASK.to_owned(),
         Kind::Proxy => proxy(text),
-        Kind::Header => match secret_header(text) {
+        Kind::ExpectedBody => text.to_owned(),
+        Kind::Header | Kind::ExpectedHeader => match secret_header(text) {
             Some((name, _)) => format!("{name}: {MASK}"),
             None => text.to_owned(),
         },

@@ -1,14 +1,17 @@
 //! The command line: what can be typed, and what becomes of it. One file a subcommand; no defaults hidden here.
 
+mod artefacts;
 mod auth;
 pub mod bench;
 mod driver;
 mod embedded;
 pub mod exit;
+mod expect;
 pub mod help;
 mod http;
 mod mask;
 mod network;
+mod outputs;
 pub mod pages;
 mod plan_file;
 pub mod plan_print;
@@ -17,6 +20,7 @@ mod proxy;
 pub mod session;
 mod shape;
 mod signals;
+mod spool;
 pub mod target;
 mod tls;
 

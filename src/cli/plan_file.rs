@@ -50,7 +50,7 @@ pub(super) struct PlanArgs {
 /// Where the options of a run come from.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// The command line with what the plan file added; empty where neither option was given.
+    /// The command line with what the plan file added; empty where neither is asked for.
     pub matches: ArgMatches,
     /// The plan file, as typed.
     file: String,
@@ -63,7 +63,7 @@ pub(super) struct Said {
 /// # Errors
 /// A file that cannot be read or is no TOML; the first key in it that does not exist or whose value cannot be used.
 pub(super) fn complete(args: Args, mut typed: Vec<OsString>) -> Result<Args, PlanError> {
-    if args.plan.plan.is_none() && !args.plan.print_plan {
+    if args.plan.plan.is_none() && !args.wants_plan() {
         return Ok(args);
     }
     let mut said = Said::default();
@@ -176,7 +176,7 @@ impl Entry {
     /// What is wrong with its value, as far as the command line's declaration tells.
     fn check(&self) -> Result<(), String> {
         if self.placeholder {
-            let file = if mask::kind(&self.key).is_some() { ", or @FILE with it" } else { "" };
+            let file = if mask::takes_file(&self.key) { ", or @FILE with it" } else { "" };
             return Err(format!("still has the placeholder ***; write the secret in its place{file}"));
         }
         parse(&self.arguments).map(|_| ())

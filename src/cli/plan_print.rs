@@ -32,18 +32,26 @@ pub fn run(mut args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
         raw.urls.push(NOWHERE.to_owned());
     }
     let plan = plan::validate(&raw, machine).map_err(|error| said.blame(error))?;
-    stdout(text(&said.matches, &plan)?.as_bytes())?;
+    stdout(text(&said.matches, &plan, &[])?.as_bytes())?;
     Ok(0)
 }
 
-fn text(matches: &ArgMatches, plan: &Plan) -> Result<String, PlanError> {
+/// The plan without the places of this run's reports, which another run would write over.
+///
+/// # Errors
+/// A value that a plan file cannot hold.
+pub(super) fn of_run(matches: &ArgMatches, plan: &Plan) -> Result<String, PlanError> {
+    text(matches, plan, &["output", "hgrm", "hlog", "csv", "bundle"])
+}
+
+fn text(matches: &ArgMatches, plan: &Plan, without: &[&str]) -> Result<String, PlanError> {
     let mut out =
         concat!("# ringload ", env!("CARGO_PKG_VERSION"), "; ringload bench --plan FILE runs it\n").to_owned();
     let mut heading = None;
     let mut unset = Vec::new();
     // Writing to a string cannot fail.
     for option in command().get_arguments() {
-        let Some(key) = key(option) else { continue };
+        let Some(key) = key(option).filter(|key| !without.contains(key)) else { continue };
         let value = match given(option, key, matches)? {
             Some(value) => value,
             None => match default(option, key, plan) {
@@ -141,6 +149,7 @@ fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
         "read-timeout" => plan.timeouts.read.and_then(time),
         "deadline" => plan.timeouts.deadline.and_then(time),
         "drain" => time(plan.drain),
+        "max-body" => plan.expect.max_body.map(|bytes| bytes.to_string()),
         "requests-per-connection" => plan.requests_per_connection.map(|requests| requests.to_string()),
         "keep-alive" => return Some(Value::Boolean(plan.keep_alive)),
         _ if Takes::of(option) == Takes::Switch => return Some(Value::Boolean(false)),
@@ -154,7 +163,7 @@ fn secret(key: &str, value: &Value) -> Option<String> {
     let kind = mask::kind(key);
     let left_out = |value: &Value| value.as_str().is_some_and(|text| mask::is_placeholder(kind, text));
     let any = value.as_array().map_or_else(|| left_out(value), |values| values.iter().any(left_out));
-    let file = if kind.is_some() { ", or @FILE with it" } else { "" };
+    let file = if mask::takes_file(key) { ", or @FILE with it" } else { "" };
     any.then(|| format!("A secret was left out: write it in the place of ***{file}"))
 }
 
@@ -169,7 +178,7 @@ mod tests {
         let machine = Machine { cpus: (0..2).map(|id| Cpu { id, core: id }).collect(), quota: None };
         let plan = plan::validate(raw, &machine).expect("a plan");
         let matches = command().try_get_matches_from(["bench"].iter().chain(typed)).expect("options");
-        text(&matches, &plan).expect("text")
+        text(&matches, &plan, &[]).expect("text")
     }
 
     #[test]
@@ -178,7 +187,7 @@ mod tests {
         let text = printed(&raw, &["http://host/"]);
         let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
-        let none = "requests, rate, stages, arrivals, speed, catch-up, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, read-timeout, deadline, max-error-rate, abort-on, output";
+        let none = "requests, rate, stages, arrivals, speed, catch-up, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, expect-status, expect-header, expect-body, max-body, read-timeout, deadline, max-error-rate, abort-on, output, hgrm, hlog, csv, bundle, describe";
         assert_eq!(unset.trim_end(), none);
         let set: toml::Table = set.parse().expect("TOML");
         let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The progress line on standard error, drawn by indicatif when it is a terminal.
+//! The progress line on standard error, drawn by indicatif when it is a terminal that can: without colours, and cut to
+//! the terminal's width.
 
 use std::io::IsTerminal as _;
 
@@ -15,10 +16,12 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(wanted: bool) -> Self {
-        let seen = wanted && std::io::stderr().is_terminal();
+        // A dumb terminal cannot go back to a line's beginning.
+        let dumb = std::env::var_os("TERM").is_none_or(|name| name == "dumb");
+        let seen = wanted && !dumb && std::io::stderr().is_terminal();
         let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
         Self { bar }

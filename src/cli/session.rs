@@ -1,12 +1,15 @@
 //! Around one load run: what must be there before it, and what must happen after it.
 
+use std::cell::RefCell;
 use std::error::Error;
-use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::bench::{Args, Outputs};
+use super::bench::Args;
+use super::outputs::Outputs;
 use super::plan_file::Said;
-use super::{driver, embedded, exit, note, progress, signals};
+use super::spool::Spool;
+use super::{driver, embedded, exit, note, plan_print, progress, signals};
 use crate::engine::{Control, Progress};
 use crate::net::runtime::Decision;
 use crate::plan::shard::Machine;
@@ -25,6 +28,8 @@ pub struct Session {
     /// The run's timeline; signals end it.
     pub control: Arc<Control>,
     outputs: Outputs,
+    /// Where a histogram log is wanted; shared with what watches the run.
+    spool: Option<Rc<RefCell<Spool>>>,
     target: Option<Target>,
 }
 
@@ -47,7 +52,7 @@ impl Session {
             target = Some(started);
             outputs.note(&note);
         }
-        Ok(Self { raw, said, decision, control: Arc::default(), outputs, target })
+        Ok(Self { raw, said, decision, control: Arc::default(), outputs, spool: None, target })
     }
 
     /// What the user said, handed over: a large body is not kept beside the plan made of it.
@@ -60,11 +65,16 @@ impl Session {
         self.said.blame(error)
     }
 
-    /// From now on a signal ends the sending, and a second one the program; returns what draws the progress line.
+    /// Opens what is written while the plan is run, and after. From now on a signal ends the sending, and a second one the
+    /// program. Returns what draws the progress line and keeps the seconds that logs are made of.
     ///
     /// # Errors
-    /// The system's, when handlers cannot be set up.
-    pub fn watch(&self, plan: &Arc<Plan>) -> io::Result<impl FnMut(Progress<'_>) + use<>> {
+    /// A folder that cannot be made, a plan that no file can hold; the system's, when handlers cannot be set up.
+    pub fn watch(&mut self, plan: &Arc<Plan>) -> Result<impl FnMut(Progress<'_>) + use<>, Box<dyn Error>> {
+        if self.outputs.want_plan() {
+            self.outputs.open_bundle(plan_print::of_run(&self.said.matches, plan)?)?;
+        }
+        self.spool = self.outputs.spool()?.map(|spool| Rc::new(RefCell::new(spool)));
         let (control, drain, notes) = (Arc::clone(&self.control), plan.drain, self.outputs.notes);
         signals::on_first(move || {
             control.interrupt();
@@ -73,8 +83,11 @@ impl Session {
             }
         })?;
         let line = progress::Line::new(self.outputs.progress);
-        let plan = Arc::clone(plan);
-        Ok(move |state: Progress<'_>| line.show(&plan, &state))
+        let (plan, spool) = (Arc::clone(plan), self.spool.clone());
+        Ok(move |state: Progress<'_>| {
+            spool.iter().for_each(|spool| spool.borrow_mut().add(state.seconds));
+            line.show(&plan, &state);
+        })
     }
 
     /// Says before the run what is likely to go wrong in it, a line each; the report has it too.
@@ -90,7 +103,8 @@ impl Session {
         if let Some(target) = self.target {
             target.stop();
         }
-        self.outputs.write(summary)?;
+        let mut spool = self.spool.as_ref().map(|spool| spool.borrow_mut());
+        self.outputs.write(summary, spool.as_deref_mut())?;
         Ok(exit::of(summary))
     }
 }

@@ -1,35 +1,30 @@
 //! Load as a kind of work: a schedule and a walk over the URL set on one side, a recorder on the other.
 
 use std::cell::RefCell;
-use std::fmt::Display;
-use std::future::{Future, ready};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::recorder::Intake;
 use self::stripe::Stripe;
 use super::control::{Control, NEVER};
-use super::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Waits, Work};
+use super::work::{Due, Finished, Next, Source, Ticket, Waits, Work};
 use crate::clock;
 use crate::plan::proxy::Form;
 use crate::plan::request::SMALL_BODY_BYTES;
-use crate::plan::{CatchUp, Order, Plan, Shape, Shard, Walk};
+use crate::plan::{CatchUp, Expect, Order, Plan, Shape, Shard, Walk};
 use crate::record::timeline::PageId;
-use crate::record::{Failure, Interval, Latency, Outcome, Stamps, Tally};
+use crate::record::{Interval, Outcome, Stamps, Tally};
 use crate::units::Nanos;
-use crate::wire::content::{ContentDecoder, ContentError};
-use crate::wire::decode::{BodyLength, Head};
 use crate::wire::encode;
 
+mod recorder;
 mod stripe;
 
 /// Unsent requests are recorded in at most this many groups: at the end, and while others wait for their turn.
 const UNSENT_GROUPS: u64 = 1 << 20;
 const SKIPPED_GROUPS: u64 = 1 << 10;
-
-/// So much of a reason is kept: a server may have had a say in it, such as by the names of its certificate.
-const REASON_CHARS_MAX: usize = 300;
 
 /// Takes finished pages, gives back an empty one.
 pub type TurnPage = Box<dyn Fn(Box<Interval>) -> Box<Interval>>;
@@ -49,6 +44,12 @@ pub struct Load {
     skips: bool,
     walk: Walk,
     warmup_walk: Walk,
+    /// The plan's, with searchers of this core's own.
+    expect: Expect,
+    judges: bool,
+    /// What answers were taken in by, for the next ones; at most one a slot.
+    #[allow(clippy::vec_box, reason = "a slot takes one whole, and gives it back so")]
+    spare: RefCell<Vec<Box<Intake>>>,
     state: RefCell<State>,
 }
 
@@ -76,7 +77,7 @@ impl Load {
         let state = State {
             warmup: Stripe::new(&plan.load, shape.map(Shape::at_start).as_ref(), warmup_seed, shard),
             measured: Stripe::new(&plan.load, shape, plan.seed, shard),
-            tally: Tally::default(),
+            tally: Tally::with_tags(plan.urls.tags().names().len()),
             page: Box::default(),
             intended_on_pages: 0,
             last_done: Nanos::ZERO,
@@ -91,8 +92,23 @@ impl Load {
         let only_request = forms.iter().map(only_request).collect();
         let large_bodies = plan.longest_body() > SMALL_BODY_BYTES;
         let skips = plan.load.catch_up() == Some(CatchUp::Skip);
-        let state = RefCell::new(state);
-        Self { plan, shard, control, turn_page, only_request, large_bodies, skips, walk, warmup_walk, state }
+        let (expect, judges) = (plan.expect.clone(), !plan.expect.is_empty());
+        let (spare, state) = (RefCell::default(), RefCell::new(state));
+        Self {
+            plan,
+            shard,
+            control,
+            turn_page,
+            only_request,
+            large_bodies,
+            skips,
+            walk,
+            warmup_walk,
+            expect,
+            judges,
+            spare,
+            state,
+        }
     }
 
     fn share(&self) -> Option<u64> {
@@ -120,7 +136,11 @@ impl Load {
             schedule.take();
             let (t0, intended) = (self.control.t0().0, intended.min(elapsed));
             let client = waits.client(Nanos(t0 + intended.0), Nanos(t0 + elapsed.0));
-            state.tally.record_unsent(Nanos(elapsed.0 - intended.0), client, size);
+            let waited = Nanos(elapsed.0 - intended.0);
+            state.tally.record_unsent(waited, client, size);
+            if self.plan.by_class {
+                state.page.by_class.record_unsent(waited, size);
+            }
             left -= size;
         }
     }
@@ -200,13 +220,6 @@ impl Load {
             warmup,
             large_body: self.large_bodies && self.plan.body_of(line).is_some_and(large),
         }
-    }
-
-    /// A body that is not what its head says breaks HTTP.
-    #[cold]
-    fn undecodable(&self, error: ContentError) -> Failure {
-        self.explain(Failure::Protocol, &error);
-        Failure::Protocol
     }
 }
 
@@ -302,121 +315,6 @@ impl Source for Load {
     }
 }
 
-impl Sink for Load {
-    // In a box: every slot has room for one, and most runs decode nothing.
-    type Intake = Box<ContentDecoder>;
-
-    fn beat(&self, now: Nanos) {
-        if now < self.control.t0() {
-            return;
-        }
-        let state = &mut *self.state.borrow_mut();
-        state.cpu_at_t0.get_or_insert_with(clock::thread_cpu);
-        self.turn_to(state, now);
-    }
-
-    fn connected(&self, dial: &Dial) {
-        let now = clock::now();
-        let before_t0 = now < self.control.t0();
-        if before_t0 && now >= self.control.start() {
-            // The warm-up's own.
-            return;
-        }
-        let tally = &mut self.state.borrow_mut().tally;
-        tally.counts.connections_opened += 1;
-        tally.counts.connections_opened_before_t0 += u64::from(before_t0);
-        tally.latencies[Latency::Connect].record(dial.connect);
-        if let Some(handshake) = dial.tls {
-            tally.latencies[Latency::Tls].record(handshake.took);
-            tally.counts.tls_resumed += u64::from(handshake.resumed);
-        }
-    }
-
-    fn redialled(&self, ticket: &Ticket) {
-        if !ticket.warmup {
-            self.state.borrow_mut().tally.counts.redials += 1;
-        }
-    }
-
-    fn sent(&self, ticket: &Ticket, now: Nanos) {
-        if !ticket.warmup {
-            let state = &mut *self.state.borrow_mut();
-            self.turn_to(state, now);
-            state.page.counts.sent += 1;
-        }
-    }
-
-    fn reads_heads(&self) -> bool {
-        self.plan.decode
-    }
-
-    fn head(&self, _: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
-        if !self.plan.decode || head.body == BodyLength::None {
-            return Ok(Body::Discard);
-        }
-        let decoder = ContentDecoder::of(head.headers()).map_err(|error| self.undecodable(error))?;
-        Ok(Body::Stream(Box::new(decoder)))
-    }
-
-    fn body(
-        &self,
-        ticket: &Ticket,
-        decoder: &mut Self::Intake,
-        piece: &[u8],
-    ) -> impl Future<Output = Result<(), Failure>> {
-        let before = decoder.decoded();
-        let fed = decoder.feed(piece, |_| {});
-        if !ticket.warmup {
-            self.state.borrow_mut().tally.traffic.decoded += decoder.decoded() - before;
-        }
-        ready(fed.map_err(|error| self.undecodable(error)))
-    }
-
-    fn end(&self, _: &Ticket, mut decoder: Self::Intake) -> Result<(), Failure> {
-        decoder.finish().map_err(|error| self.undecodable(error))
-    }
-
-    fn explain(&self, failure: Failure, reason: &dyn Display) {
-        let reasons = &mut self.state.borrow_mut().tally.reasons;
-        reasons[failure as usize].get_or_insert_with(|| reason.to_string().chars().take(REASON_CHARS_MAX).collect());
-    }
-
-    fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {
-        let state = &mut *self.state.borrow_mut();
-        if ticket.warmup {
-            state.tally.warmup.requests += 1;
-            state.tally.warmup.failed += u64::from(matches!(outcome, Outcome::Failed(_)));
-            return;
-        }
-        self.turn_to(state, stamps.done);
-        state.tally.record(outcome, stamps);
-        state.tally.flow.leave(stamps.done);
-        state.tally.traffic.sent += moved.sent;
-        state.tally.traffic.received += moved.received;
-        if outcome == Outcome::InFlightAtEnd {
-            return;
-        }
-        state.last_done = state.last_done.max(Nanos(stamps.done.0 - self.control.t0().0));
-        let page = &mut state.page;
-        page.counts.withheld += u64::from(stamps.withheld());
-        let response = Nanos(stamps.done.0 - stamps.intended.0);
-        match outcome {
-            Outcome::Answered(status) => {
-                page.counts.completed += 1;
-                page.counts.ok += u64::from(status < 400);
-                page.response.record(response);
-            }
-            Outcome::Failed(failure) => {
-                page.counts.failed += 1;
-                if failure.waited() {
-                    page.response.record(response);
-                }
-            }
-            Outcome::InFlightAtEnd => {}
-        }
-    }
-}
-
 impl Work for Load {
     fn origin_of(&self, k: u64) -> u32 {
         self.plan.urls.template(self.walk.line(&self.plan.urls, k)).origin
@@ -438,8 +336,12 @@ impl Work for Load {
             let counts = &state.tally.counts;
             let ended = counts.ok + counts.http_error + counts.failed + counts.unsent + counts.in_flight_at_end;
             let never = Stamps { intended: end, ready: end, done: end, ..Stamps::default() };
+            state.tally.untagged = counts.intended - ended;
             for _ in ended..counts.intended {
                 state.tally.record(Outcome::InFlightAtEnd, &never);
+                if self.plan.by_class {
+                    state.page.by_class.record(Outcome::InFlightAtEnd, &never);
+                }
             }
         }
         self.turn_to(state, clock::now());

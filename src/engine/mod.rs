@@ -41,6 +41,7 @@ use crate::net::runtime::Driver;
 use crate::plan::network::{Dns, Unfit};
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, Rule, Shard};
+use crate::record::classes::Second;
 use crate::record::timeline::Timeline;
 use crate::record::{Failure, Interval, Point, RunRecord, ShardRecord, Streaks, Tally, Vitals, merge};
 use crate::units::Nanos;
@@ -154,6 +155,8 @@ pub struct Progress<'a> {
     pub points: &'a [Point],
     /// Since T0; zero before it.
     pub elapsed: Nanos,
+    /// Times by class, where the plan asks for them: of the seconds that have ended since the last look.
+    pub seconds: &'a [Second],
 }
 
 /// Runs the plan's shards to their end and joins what they measured; the machine was looked at by [`preflight::check`].
@@ -217,8 +220,9 @@ impl Team {
         control.schedule(start, t0, end);
         team.go();
         team.listen(control, observe);
-        let environment = machine::environment(machine, &plan.cores);
-        Ok(team.conclude(control, t0_unix, environment, cleared))
+        let ended_unix = Nanos(t0_unix.0 + clock::now().0.saturating_sub(t0.0));
+        let environment = machine::environment(machine, plan, &cleared.destinations);
+        Ok(team.conclude(control, [t0_unix, ended_unix], environment, cleared))
     }
 
     fn start(
@@ -323,11 +327,18 @@ impl Team {
                     self.look_after(control);
                     self.judge(control);
                     next_look = Instant::now() + LOOK;
-                    let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
-                    observe(Progress { points: self.timeline.points(), elapsed });
+                    self.show(control, observe);
                 }
             }
         }
+        // The last seconds became complete with the last worker's end.
+        self.show(control, observe);
+    }
+
+    fn show(&mut self, control: &Control, observe: &mut dyn FnMut(Progress<'_>)) {
+        let elapsed = Nanos(clock::now().0.saturating_sub(control.t0().0));
+        let seconds = self.timeline.take_seconds();
+        observe(Progress { points: self.timeline.points(), elapsed, seconds: &seconds });
     }
 
     fn page(&mut self, shard: usize, mut interval: Box<Interval>) {
@@ -401,7 +412,7 @@ impl Team {
     fn conclude(
         self,
         control: &Control,
-        t0_unix: Nanos,
+        [t0_unix, ended_unix]: [Nanos; 2],
         environment: crate::record::Environment,
         cleared: Cleared,
     ) -> RunRecord {
@@ -425,6 +436,7 @@ impl Team {
             interrupted: control.interrupted(),
             aborted: self.aborted,
             t0_unix,
+            ended_unix,
             environment,
             strain: self.strain.finish(),
             driver: self.driver.name(),

@@ -27,6 +27,8 @@ const OTHER_FILES: u64 = 64;
 const PROCESS_BYTES: u64 = 7 << 20;
 /// A worker: its ring, its histograms, its pages of seconds.
 const CORE_BYTES: u64 = 4 << 20;
+/// What a worker's pages hold besides where times are recorded by class: three pages of two classes, mostly.
+const CLASSES_BYTES: u64 = 10 << 20;
 /// A connection and its slot, in user space; a body that is copied into its request comes on top.
 const CONNECTION_BYTES: u64 = 2_560;
 /// What TLS adds to it: buffers of monoio-rustls and rustls; 27 KiB a connection were measured in all.
@@ -36,6 +38,8 @@ const TLS_BYTES: u64 = 25_600;
 const SHARED_BYTES: u64 = 33 << 10;
 /// Each request in flight on it but the first: a slot and a stream.
 const STREAM_BYTES: u64 = 6 << 10;
+/// A tag's histogram and counts, on each core and in their sum.
+const TAG_BYTES: u64 = 320 * 1024;
 /// What `--decode` adds while a small body is decoded.
 const DECODER_BYTES: u64 = 40_960;
 /// The kernel's side of one end of a connection, with little in its buffers.
@@ -188,7 +192,10 @@ fn memory_needed(plan: &Plan) -> u64 {
     };
     let shared = u64::from(may_be_shared) * SHARED_BYTES + more_slots * (STREAM_BYTES + decoder + body);
     let connection = CONNECTION_BYTES + tls + shared + decoder + body + target + ends(plan) * SOCKET_BYTES;
-    PROCESS_BYTES + plan.cores.len() as u64 * CORE_BYTES + u64::from(plan.connections) * connection
+    let tags = plan.urls.tags().names().len() as u64 * TAG_BYTES;
+    let cores = plan.cores.len() as u64;
+    let classes = if plan.by_class { CLASSES_BYTES } else { 0 };
+    PROCESS_BYTES + tags + cores * (CORE_BYTES + tags + classes) + u64::from(plan.connections) * connection
 }
 
 fn judge_memory(plan: &Plan, memory: Memory) -> Result<Option<Finding>, StartError> {

@@ -74,6 +74,8 @@ struct Answer {
     status: u16,
     keep_alive: bool,
     complete: bool,
+    /// It is whole, and not what was expected.
+    unexpected: bool,
     /// When its last byte so far was seen; the request's sending before any.
     last_byte: Nanos,
 }
@@ -184,7 +186,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         let result = match &mut lease.way {
             Way::Own(connection) => self.exchange(connection).await,
             Way::Shared(shared) => match &shared.carrier {
-                Carrier::Session(session) => Box::pin(self.converse(session)).await,
+                Carrier::Session(session) => self.converse(session).await,
                 Carrier::Pipe(pipe) => Box::pin(self.queue_up(pipe)).await,
             },
         };
@@ -247,9 +249,11 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         let retry = |anything_sent: bool| first && pooled && (!anything_sent || self.ticket.idempotent);
         Ok(match result {
             // Time limits are swept once a millisecond: an answer may be whole and too late.
-            Ok(()) => {
-                self.limits.broken_at(self.stamps.done).map_or(Outcome::Answered(self.answer.status), Outcome::Failed)
-            }
+            Ok(()) => match self.limits.broken_at(self.stamps.done) {
+                Some(failure) => Outcome::Failed(failure),
+                None if self.answer.unexpected => Outcome::Failed(Failure::Check),
+                None => Outcome::Answered(self.answer.status),
+            },
             Err(Broken::Expired) => self.limits.passed_at(self.stamps.done, self.answer.last_byte),
             Err(Broken::Dead { anything_sent, .. }) if retry(anything_sent) => return Err(Attempt::Fresh),
             Err(Broken::Untouched { gone }) if first => return Err(if gone { Attempt::Fresh } else { Attempt::Again }),
@@ -279,7 +283,7 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
         while let Fed::Piece(piece) = self.decode(decoder, bytes, position)? {
             self.hand_over(&bytes[piece]).await?;
         }
-        if last && *position < bytes.len() { Err(Broken::Failed(Failure::Protocol)) } else { Ok(()) }
+        if last { nothing_behind(*position, bytes.len()) } else { Ok(()) }
     }
 
     /// Gives a piece of the body to whoever wants it.
@@ -296,7 +300,14 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             return Ok(());
         }
         match std::mem::take(&mut self.body) {
-            Body::Stream(intake) => self.core.work.end(&self.ticket, intake).map_err(Broken::Failed),
+            Body::Stream(intake) => match self.core.work.end(&self.ticket, intake) {
+                // The connection is none the worse for it.
+                Err(Failure::Check) => {
+                    self.answer.unexpected = true;
+                    Ok(())
+                }
+                ended => ended.map_err(Broken::Failed),
+            },
             Body::Discard => Ok(()),
         }
     }
@@ -335,6 +346,11 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
     fn limit(&self) -> Nanos {
         self.limits.at(self.answer.last_byte)
     }
+}
+
+/// On a connection of its own, what comes behind the end of an answer belongs to nothing.
+fn nothing_behind(position: usize, received: usize) -> Result<(), Broken> {
+    if position < received { Err(Broken::Failed(Failure::Protocol)) } else { Ok(()) }
 }
 
 impl From<Expired> for Broken {

@@ -30,15 +30,16 @@ impl Default for Watch {
 pub(crate) struct Expired;
 
 impl Watch {
-    /// Awaits `operation` until `limit`. The caller pins it: passed by value it would be stored twice in the future.
-    pub(crate) async fn until<T>(
+    /// Awaits `operation` until `limit`, which holds from now on. The caller pins it: passed by value it would be stored
+    /// twice in the future.
+    pub(crate) fn until<T>(
         &self,
         limit: Nanos,
         mut operation: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<T, Expired> {
+    ) -> impl Future<Output = Result<T, Expired>> {
         self.limit.set(limit);
         self.fired.set(false);
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             if let Poll::Ready(value) = operation.as_mut().poll(cx) {
                 self.limit.set(NEVER);
                 return Poll::Ready(Ok(value));
@@ -52,7 +53,6 @@ impl Watch {
             }
             Poll::Pending
         })
-        .await
     }
 
     /// Whether the limit passed while the operation last awaited came to its end.

@@ -9,14 +9,14 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use http::Request;
-use http::response::Parts;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Request, StatusCode};
 use monoio::io::Splitable as _;
 use monoio_http::h2::client::{Builder, Connection, ResponseFuture, SendRequest};
-use monoio_http::h2::{Error, Ping, PingPong, Reason, RecvStream, SendStream};
+use monoio_http::h2::{Error, Ping, PingPong, Reason, RecvStream};
 
 use self::transport::Transport;
 use super::outbox::Gathered;
@@ -86,9 +86,19 @@ pub enum Broken {
 pub struct Exchange {
     shared: Rc<Shared>,
     answer: ResponseFuture,
+    headers: HeaderMap,
     body: Option<RecvStream>,
-    /// Holds the sending side open.
-    _request: SendStream<Bytes>,
+    /// Bytes of the body so far.
+    received: u64,
+}
+
+/// A piece of an answer's body.
+#[derive(Debug)]
+pub struct Piece {
+    /// At least one, but for an empty frame.
+    pub bytes: Bytes,
+    /// It had come by the time it was asked for.
+    pub at_once: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -152,14 +162,15 @@ impl Session {
     ///
     /// # Errors
     /// The connection takes no more: nothing was sent.
-    pub fn send(&self, request: Request<()>, body: Option<Bytes>) -> Result<Exchange, Broken> {
+    pub fn send(&self, request: &Request<()>, body: Option<Bytes>) -> Result<Exchange, Broken> {
         let untouched = |error: Error| Broken::GoneAway(error.to_string());
         let mut requests = self.requests.borrow_mut();
-        let (answer, mut stream) = requests.send_request(request, body.is_none()).map_err(untouched)?;
+        let (answer, mut stream) = requests.send_request(request.clone(), body.is_none()).map_err(untouched)?;
         if let Some(body) = body {
             stream.send_data(body, true).map_err(untouched)?;
         }
-        Ok(Exchange { shared: Rc::clone(&self.shared), answer, body: None, _request: stream })
+        let shared = Rc::clone(&self.shared);
+        Ok(Exchange { shared, answer, headers: HeaderMap::new(), body: None, received: 0 })
     }
 
     /// Bytes of the connection, frames and all, since the last call: sent and received.
@@ -175,33 +186,57 @@ impl Drop for Session {
 }
 
 impl Exchange {
-    /// Awaits the head of the answer.
+    /// Awaits the head of the answer; gives its status.
     ///
     /// # Errors
     /// What came instead.
-    pub async fn head(&mut self) -> Result<Parts, Broken> {
-        let answer = poll_fn(|cx| Pin::new(&mut self.answer).poll(cx)).await;
-        let (parts, body) = answer.map_err(|error| self.shared.broken(&error))?.into_parts();
-        self.body = Some(body);
-        Ok(parts)
+    pub fn head(&mut self) -> impl Future<Output = Result<StatusCode, Broken>> {
+        poll_fn(|cx| {
+            let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+            let (parts, body) = answer.map_err(|error| self.shared.broken(&error))?.into_parts();
+            (self.headers, self.body) = (parts.headers, Some(body));
+            Poll::Ready(Ok(parts.status))
+        })
+    }
+
+    /// The headers of the answer, once its head has come.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// Awaits the next piece of the body; `None` at its end. To be called after [`Exchange::head`].
     ///
     /// # Errors
     /// What came instead.
-    pub async fn data(&mut self) -> Option<Result<Bytes, Broken>> {
-        let body = self.body.as_mut()?;
-        let piece = poll_fn(|cx| body.poll_data(cx)).await?;
-        // What is taken in makes room for more at once. A stream that has just ended needs none.
-        Some(piece.map_err(|error| self.shared.broken(&error)).inspect(|piece| {
-            let _ = body.flow_control().release_capacity(piece.len());
-        }))
+    pub fn data(&mut self) -> impl Future<Output = Option<Result<Piece, Broken>>> {
+        let mut at_once = true;
+        poll_fn(move |cx| {
+            let body = self.body.as_mut().expect("the head has come");
+            let Poll::Ready(piece) = body.poll_data(cx) else {
+                at_once = false;
+                return Poll::Pending;
+            };
+            Poll::Ready(match piece {
+                Some(Ok(bytes)) => {
+                    // What is taken in makes room for more at once. A stream that has just ended needs none.
+                    let _ = body.flow_control().release_capacity(bytes.len());
+                    self.received += bytes.len() as u64;
+                    Some(Ok(Piece { bytes, at_once }))
+                }
+                Some(Err(error)) if self.was_whole(&error) => None,
+                Some(Err(error)) => Some(Err(self.shared.broken(&error))),
+                None => None,
+            })
+        })
     }
 
-    /// Whether all of the answer has come.
-    pub fn is_complete(&self) -> bool {
-        self.body.as_ref().is_some_and(RecvStream::is_end_stream)
+    /// Whether the answer had come to its end before `error`, which took its place: a server may be done with a stream, or
+    /// with the connection, while our side of it is still open (RFC 9113 section 8.1).
+    #[cold]
+    fn was_whole(&self, error: &Error) -> bool {
+        let length = self.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let without_error = error.is_reset() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+        without_error || length == Some(self.received)
     }
 }
 

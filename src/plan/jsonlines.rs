@@ -33,6 +33,8 @@ pub(super) struct Target<'a> {
     pub(super) weight: Option<u32>,
     /// When it starts; matters to a trace alone.
     pub(super) time: Option<Nanos>,
+    /// By which its user knows it again.
+    pub(super) tag: Option<String>,
 }
 
 /// A line as typed.
@@ -47,9 +49,7 @@ struct Line<'a> {
     header: Headers,
     body: Option<String>,
     weight: Option<u32>,
-    /// Accepted, so that files of vegeta's can be read; there are no figures by tag.
-    #[serde(rename = "tag")]
-    _tag: Option<String>,
+    tag: Option<String>,
     /// As typed: a decimal must not pass through a float.
     #[serde(borrow)]
     time: Option<&'a RawValue>,
@@ -110,6 +110,7 @@ pub(super) fn parse(line: &str) -> Result<Target<'_>, String> {
         headers,
         body: body.map_err(|_| "the body is no base64; encode it, e.g. with: base64 -w0")?,
         weight,
+        tag: typed.tag,
         time,
     })
 }
@@ -198,6 +199,7 @@ fn written(target: &Target<'_>) -> String {
     let headers: Vec<String> = target.headers.iter().map(header_text).collect();
     let mut parts = vec![format!(r#""url":{}"#, text(&target.url)), format!(r#""header":{{{}}}"#, headers.join(","))];
     parts.extend(target.method.as_ref().map(|method| format!(r#""method":{}"#, text(method))));
+    parts.extend(target.tag.as_ref().map(|tag| format!(r#""tag":{}"#, text(tag))));
     parts.extend(target.body.as_ref().map(|body| format!(r#""body":"{}""#, BASE64_STANDARD.encode(body))));
     parts.extend(target.weight.map(|weight| format!(r#""weight":{weight}"#)));
     parts.extend(target.time.map(|time| format!(r#""time":"{time}""#)));
@@ -241,8 +243,15 @@ mod tests {
     #[test]
     fn a_url_is_enough() {
         let target = parse(r#" {"url":"http://a/"} "#).expect("a target");
-        let plain =
-            Target { method: None, url: "http://a/".into(), headers: vec![], body: None, weight: None, time: None };
+        let plain = Target {
+            method: None,
+            url: "http://a/".into(),
+            headers: vec![],
+            body: None,
+            weight: None,
+            tag: None,
+            time: None,
+        };
         assert_eq!(target, plain);
         assert!(matches!(target.url, Cow::Borrowed(_)), "no copy where nothing is escaped");
         assert_eq!(parse(r#"{"url":"u","body":""}"#).expect("a target").body, Some(vec![]), "an empty body is a body");

@@ -5,6 +5,7 @@
 pub mod alias;
 pub mod auth;
 pub mod error;
+pub mod expect;
 pub mod http;
 mod jsonlines;
 pub mod limit;
@@ -14,10 +15,12 @@ pub mod order;
 pub mod origin;
 pub mod proxy;
 pub mod raw;
+mod redact;
 pub mod request;
 pub mod schedule;
 pub mod shard;
 pub mod source;
+pub mod tags;
 pub mod tls;
 pub mod urlset;
 pub mod validate;
@@ -25,6 +28,7 @@ pub mod validate;
 use bytes::Bytes;
 
 pub use error::PlanError;
+pub use expect::Expect;
 pub use http::Http;
 pub use jsonlines::fuzz_json_line;
 pub use limit::Rule;
@@ -87,6 +91,8 @@ pub struct Plan {
     pub proxies: Proxies,
     /// Content codings of answers are undone, and the bytes that come of it counted.
     pub decode: bool,
+    /// What answers are held against.
+    pub expect: Expect,
     /// False closes every connection after its answer, as each request announces.
     pub keep_alive: bool,
     /// A connection is closed after so many requests, unannounced; `None` keeps it.
@@ -97,6 +103,10 @@ pub struct Plan {
     pub driver: DriverChoice,
     /// The command line, secrets masked; for the report.
     pub argv: Vec<String>,
+    /// What the user says of the target, for the report; nobody has verified it.
+    pub described: Option<String>,
+    /// Times are recorded by what became of each request too, second by second.
+    pub by_class: bool,
     /// The target was started by this very process and shares the machine.
     pub embedded_target: bool,
 }

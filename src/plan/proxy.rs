@@ -380,7 +380,10 @@ impl Entry {
         let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         match Host::parse(word) {
             _ if !word.is_empty() && is_name(word) => Ok(Self::Name(word.to_ascii_lowercase())),
-            Ok(Host::Domain(name)) if !word.is_ascii() && is_name(&name) => Ok(Self::Name(name)),
+            // What IDNA leaves out may have kept a dot from being the first.
+            Ok(Host::Domain(name)) if !word.is_ascii() && is_name(&name) && !name.trim_matches('.').is_empty() => {
+                Ok(Self::Name(name.trim_matches('.').to_owned()))
+            }
             _ => {
                 Err("is no host; write names (and with them all below), addresses, networks such as 10.0.0.0/8, or * \
                       alone, with commas between and without ports")

@@ -186,6 +186,33 @@ pub struct RawProxies {
     pub from_environment: Option<RawEnvironment>,
 }
 
+/// A body that is expected.
+#[derive(Clone, Debug)]
+pub enum RawExpectedBody {
+    /// A regular expression.
+    Pattern(String),
+    /// `@FILE`, read already.
+    File {
+        /// Its path.
+        name: String,
+        /// All of it.
+        content: Bytes,
+    },
+}
+
+/// What was said of the answers that are expected.
+#[derive(Clone, Debug, Default)]
+pub struct RawExpect {
+    /// `--expect-status`, in order.
+    pub status: Vec<String>,
+    /// `--expect-header`, in order.
+    pub header: Vec<String>,
+    /// `--expect-body`, in order.
+    pub body: Vec<RawExpectedBody>,
+    /// `--max-body`.
+    pub max_body: Option<String>,
+}
+
 /// The options of one load run, unchecked; files are read already, or handed over to be, so that the rest is pure.
 #[derive(Clone, Debug, Default)]
 pub struct RawPlan {
@@ -249,6 +276,8 @@ pub struct RawPlan {
     pub compressed: bool,
     /// `--decode`.
     pub decode: bool,
+    /// All that is said of the answers that are expected.
+    pub expect: RawExpect,
     /// All that is said of proxies.
     pub proxies: RawProxies,
     /// `--keep-alive`.
@@ -261,6 +290,10 @@ pub struct RawPlan {
     pub driver: super::DriverChoice,
     /// The command line, secrets masked; for the report.
     pub argv: Vec<String>,
+    /// What `--describe` names.
+    pub described: Option<String>,
+    /// `--hlog` or `--bundle` is there.
+    pub by_class: bool,
     /// The target was started by this very process.
     pub embedded_target: bool,
 }

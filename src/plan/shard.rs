@@ -83,6 +83,11 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// As a number of CPUs.
+    pub fn cpus(self) -> f64 {
+        self.granted as f64 / self.period as f64
+    }
+
     /// The CPUs that are needed to use it up, at least 1.
     pub fn rounded_up(self) -> usize {
         self.granted.div_ceil(self.period).max(1) as usize

@@ -118,6 +118,18 @@ impl Block {
         Ok(Self { first: block.first + spared, last: block.last - spared, ..block })
     }
 
+    /// The base and the bits of the prefix that it comes of, if it is such a block.
+    fn prefix(&self) -> Option<(IpAddr, u32)> {
+        let bits = if self.v6 { 128 } else { 32 };
+        [0, u128::from(!self.v6)].into_iter().find_map(|spared| {
+            let (first, last) = (self.first.checked_sub(spared)?, self.last.checked_add(spared)?);
+            let rest = first ^ last;
+            let prefix = bits - rest.count_ones().min(bits);
+            let whole = rest.count_ones() == u128::BITS - rest.leading_zeros() && first & rest == 0;
+            (whole && spared == u128::from(!self.v6 && prefix < 31)).then(|| (self.address(first), prefix))
+        })
+    }
+
     fn length(&self) -> u128 {
         (self.last - self.first).saturating_add(1)
     }
@@ -134,7 +146,12 @@ impl Block {
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = (self.address(self.first), self.address(self.last));
-        if first == last { first.fmt(f) } else { write!(f, "{first}-{last}") }
+        match self.prefix() {
+            _ if first == last => first.fmt(f),
+            // As a range it could not be typed where it has addresses that are nobody's at its ends.
+            Some((base, prefix)) => write!(f, "{base}/{prefix}"),
+            None => write!(f, "{first}-{last}"),
+        }
     }
 }
 
@@ -247,7 +264,7 @@ mod tests {
             (&["10.0.0.9-10.0.0.2"], "no range"),
             (&["10.0.0.9-::1"], "no range"),
             (&["224.0.0.1"], "multicast"),
-            (&["10.0.0.0/24", "10.0.0.7"], "10.0.0.1-10.0.0.254 has already"),
+            (&["10.0.0.0/24", "10.0.0.7"], "10.0.0.0/24 has already"),
             (&["\u{1b}[2J"], "--source \\u{1b}[2J"),
         ] {
             let error = sources(texts).expect_err(part);
@@ -257,8 +274,15 @@ mod tests {
 
     #[test]
     fn what_must_always_hold_holds_for_mutated_sources() {
-        let corpus: [&[u8]; 6] =
-            [b"127.0.0.2", b"10.0.0.0/24", b"10.0.0.2-10.0.0.9", b"fd00::/64", b"::1-::ff", b"::ffff:1.2.3.4/128"];
+        let corpus: [&[u8]; 7] = [
+            b"127.0.0.2",
+            b"10.0.0.0/24",
+            b"10.0.0.2-10.0.0.9",
+            b"fd00::/64",
+            b"::/0",
+            b"::1-::ff",
+            b"::ffff:1.2.3.4/128",
+        ];
         let telling: [&[u8]; 8] = [b"/", b"-", b":", b".", b"0", b"128", b"255", b"\x1b"];
         crate::mutation::run("network", &corpus, &telling, 20_000, fuzz_source);
     }

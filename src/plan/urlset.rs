@@ -2,7 +2,7 @@
 //!
 //! An entry is 12 bytes beside the text of its target; what lines of one site, method and headers share is one
 //! [`Template`], and equal bodies are one. Where lines have bodies of their own, each line costs 4 bytes more and each
-//! different body 8; weights cost 8 a line.
+//! different body 8; weights cost 8 a line, tags 1.
 
 mod fuzz;
 
@@ -20,6 +20,7 @@ use super::error::PlanError;
 use super::jsonlines;
 use super::origin::{Origin, Site, parse_site, push_target, split};
 use super::request::{Common, HeaderEdit, Own, Template, check_method};
+use super::tags::Tags;
 use crate::units::Nanos;
 
 /// The longest input line that is read; a longer one is no URL that a server would take.
@@ -51,6 +52,7 @@ pub struct UrlSet {
     /// Which body each line has; empty where no line has one of its own.
     body_of: Vec<u32>,
     weights: Option<AliasTable>,
+    tags: Tags,
 }
 
 /// One line: its template, and where its target stands in the text.
@@ -128,6 +130,11 @@ impl UrlSet {
         self.weights.as_ref()
     }
 
+    /// The groups of lines that figures are wanted of.
+    pub fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
     /// All templates, in the order in which they first appear.
     pub fn templates(&self) -> &[Template] {
         &self.templates
@@ -151,6 +158,7 @@ impl UrlSet {
             + self.body_bytes.len()
             + self.body_ends.capacity() * size_of::<u64>()
             + self.body_of.capacity() * size_of::<u32>()
+            + self.tags.memory()
             + self.weights.as_ref().map_or(0, |table| table.bytes().len() * 8)
     }
 }
@@ -271,6 +279,7 @@ impl<'a> Builder<'a> {
         if !self.set.body_ends.is_empty() {
             self.set.body_of.resize(lines, NO_BODY);
         }
+        self.set.tags.finish(lines);
         self.set.body_bytes = Bytes::from(self.body_bytes.into_boxed_slice());
         self.set.text.shrink_to_fit();
         self.set.entries.shrink_to_fit();
@@ -338,7 +347,7 @@ impl<'a> Builder<'a> {
             self.weights.resize(lines - 1, 1);
             self.weights.push(weight);
         }
-        Ok(())
+        target.tag.map_or(Ok(()), |tag| self.set.tags.push(lines - 1, &tag))
     }
 
     fn body(&mut self, content: &[u8]) -> u32 {

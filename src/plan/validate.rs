@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::auth::Authorization;
 use super::error::PlanError;
+use super::expect::Expect;
 use super::order::Order;
 use super::raw::RawPlan;
 use super::request::{Common, HeaderEdit, SMALL_BODY_BYTES, is_token, parse_header};
@@ -65,11 +66,14 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         network,
         proxies,
         decode: raw.decode,
+        expect: Expect::new(&raw.expect)?,
         keep_alive,
         requests_per_connection: http.requests_per_connection(&raw.requests_per_connection, keep_alive)?,
         start_anyway: raw.start_anyway,
         driver: raw.driver,
         argv: raw.argv.clone(),
+        described: raw.described.clone(),
+        by_class: raw.by_class,
         embedded_target: raw.embedded_target,
     };
     if http.pipeline > 1 && plan.longest_body() > SMALL_BODY_BYTES {

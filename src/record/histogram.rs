@@ -69,7 +69,12 @@ impl Histogram {
     pub fn quantile(&self, q: f64) -> Option<Nanos> {
         let beyond = self.count() as f64 * (1.0 - q);
         // One part in a billion, so that 1,000 values have a p99.9 in spite of binary fractions.
-        (beyond >= 1.0 - 1e-9).then(|| Nanos(self.hdr.value_at_quantile(q).min(self.hdr.max())))
+        (beyond >= 1.0 - 1e-9).then(|| self.value_at(q))
+    }
+
+    /// The smallest value v with count(≤ v) ≥ ⌈share · count⌉, however few lie beyond; 0 when empty.
+    pub fn value_at(&self, share: f64) -> Nanos {
+        Nanos(self.hdr.value_at_quantile(share).min(self.hdr.max()))
     }
 
     /// The smallest value's bucket; `None` when empty.

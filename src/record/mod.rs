@@ -1,6 +1,9 @@
-//! What was measured: plain data, added up and never derived. Pure: instants are arguments.
+//! What was measured: plain data, added up and not derived; and in `statistics` what may be inferred of it. Pure: instants are
+//! arguments.
 
 pub mod blame;
+pub mod check;
+pub mod classes;
 pub mod environment;
 pub mod finding;
 pub mod flow;
@@ -9,12 +12,16 @@ pub mod latency;
 pub mod merge;
 pub mod outcome;
 pub mod sparse;
+pub mod statistics;
 pub mod streaks;
+pub mod tags;
 pub mod tally;
 pub mod timeline;
 pub mod vitals;
 
 pub use blame::{Blame, Shares};
+pub use check::CheckSample;
+pub use classes::{ByClass, Class};
 pub use environment::Environment;
 pub use finding::{Finding, FindingKind};
 pub use flow::Flow;
@@ -24,6 +31,7 @@ pub use merge::merge;
 pub use outcome::{Failure, Outcome, Stamps};
 pub use sparse::SparseHistogram;
 pub use streaks::Streaks;
+pub use tags::TagTally;
 pub use tally::Tally;
 pub use timeline::{Interval, Point, Window};
 pub use vitals::{Strain, Vitals};
@@ -91,6 +99,8 @@ pub struct RunRecord {
     pub aborted: Option<Rule>,
     /// T0 since the Unix epoch.
     pub t0_unix: Nanos,
+    /// When the last worker had ended, since the Unix epoch.
+    pub ended_unix: Nanos,
     /// Where it was measured.
     pub environment: Environment,
     /// How that machine fared meanwhile.

@@ -56,6 +56,14 @@ impl SparseHistogram {
         Self { buckets }
     }
 
+    /// Of single values, without the cost of a whole histogram.
+    #[cfg(test)]
+    pub(crate) fn of(mut values: Vec<Nanos>) -> Self {
+        values.sort_unstable();
+        let equal = values.chunk_by(|a, b| Bucket::of(*a) == Bucket::of(*b));
+        Self { buckets: equal.map(|equal| (Bucket::of(equal[0]), equal.len() as u32)).collect() }
+    }
+
     /// The buckets that hold values, ascending, and how many each.
     pub fn buckets(&self) -> &[(Bucket, u32)] {
         &self.buckets
@@ -64,6 +72,21 @@ impl SparseHistogram {
     /// How many values.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|&(_, count)| u64::from(count)).sum()
+    }
+
+    /// The middle one of the values, in nanoseconds, as if those of a bucket were spread evenly over it.
+    pub fn median_ns(&self) -> Option<f64> {
+        let half = self.count() as f64 / 2.0;
+        let mut below = 0.0;
+        for &(bucket, count) in &self.buckets {
+            let count = f64::from(count);
+            if below + count >= half {
+                let (lowest, highest) = (bucket.lowest().0 as f64, bucket.highest().0 as f64);
+                return Some(lowest + (highest - lowest) * (half - below) / count);
+            }
+            below += count;
+        }
+        None
     }
 
     /// How many values lie in buckets above `bucket`.
@@ -105,6 +128,15 @@ mod tests {
             let below = sparse.count() - sparse.count_above(Bucket::of(Nanos(edge.0.saturating_sub(1))));
             assert_eq!(below, histogram.count_below(edge), "{ms} ms");
         }
+    }
+
+    #[test]
+    fn a_median_is_found_within_its_bucket() {
+        let mut histogram = Histogram::default();
+        (0..1_000u64).for_each(|number| histogram.record(Nanos(1_000_000 + number * 100)));
+        let median = SparseHistogram::new(&histogram).median_ns().expect("values");
+        assert!((median - 1_050_000.0).abs() < 1_500.0, "{median}");
+        assert_eq!(SparseHistogram::default().median_ns(), None);
     }
 
     #[test]

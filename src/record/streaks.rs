@@ -1,6 +1,6 @@
 //! Which rule of the plan complete seconds broke. Pure: the seconds and the time are arguments.
 
-use super::timeline::{IntervalCounts, Point};
+use super::timeline::Point;
 use crate::plan::limit::{Measure, Rule};
 use crate::units::{NANOS_PER_S, Nanos};
 
@@ -45,9 +45,8 @@ fn breaks(measure: Measure, point: &Point) -> Option<bool> {
     let above = |value: Option<Nanos>, limit| value.map(|value| value > limit);
     match measure {
         Measure::Errors(limit) => {
-            let IntervalCounts { completed, ok, failed, .. } = point.counts;
-            let ended = completed + failed;
-            (ended > 0).then(|| limit.is_exceeded_by(ended - ok, ended))
+            let (ended, errors) = (point.counts.ended(), point.counts.errors());
+            (ended > 0).then(|| limit.is_exceeded_by(errors, ended))
         }
         Measure::P50(limit) => above(point.p50, limit),
         Measure::P99(limit) => above(point.p99, limit),
@@ -57,7 +56,7 @@ fn breaks(measure: Measure, point: &Point) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::timeline::IntervalId;
+    use super::super::timeline::{IntervalCounts, IntervalId};
     use super::*;
 
     /// A second in which so many of 10 requests failed, with a p99 of so many milliseconds.

@@ -1,10 +1,12 @@
 //! What is counted of requests, by shard and, added up, in total. Allocated before the start; recording allocates nothing.
 
 use super::blame::{Blame, Shares};
+use super::check::{CheckSample, SAMPLES_MAX};
 use super::flow::Flow;
 use super::histogram::Histogram;
 use super::latency::{Latency, PerLatency};
 use super::outcome::{Failure, Outcome, Stamps};
+use super::tags::{self, TagTally};
 use super::vitals::STALL;
 use crate::units::Nanos;
 
@@ -69,6 +71,13 @@ pub struct Censored {
     pub least: Option<Nanos>,
 }
 
+impl Censored {
+    pub(super) fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.least = [self.least, other.least].into_iter().flatten().min();
+    }
+}
+
 /// Everything that is counted of requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tally {
@@ -78,6 +87,8 @@ pub struct Tally {
     pub failures: [u64; Failure::ALL.len()],
     /// Why the first of each kind failed, where more is known than the kind; in the order of [`Failure::ALL`].
     pub reasons: [Option<Box<str>>; Failure::ALL.len()],
+    /// Answers that were not what was expected, at most [`SAMPLES_MAX`].
+    pub check_samples: Vec<CheckSample>,
     /// Answers by status code, 0 to 999; sums to `ok + http_error`.
     pub status: Vec<u64>,
     /// Bytes on the wire.
@@ -88,6 +99,10 @@ pub struct Tally {
     pub latencies: PerLatency<Histogram>,
     /// Which of `latencies[Latency::Response]` are lower bounds.
     pub censored: Censored,
+    /// By the plan's tags; empty where it has none.
+    pub tags: Vec<TagTally>,
+    /// Requests in flight when their worker died: nobody knows their tags.
+    pub untagged: u64,
     /// What client and pool had of `latencies[Latency::Response]`.
     pub blame: Blame,
     /// What entered and left.
@@ -100,11 +115,14 @@ impl Default for Tally {
             counts: Counts::default(),
             failures: [0; Failure::ALL.len()],
             reasons: Default::default(),
+            check_samples: Vec::new(),
             status: vec![0; 1000],
             traffic: Traffic::default(),
             warmup: Warmup::default(),
             latencies: PerLatency::default(),
             censored: Censored::default(),
+            tags: Vec::new(),
+            untagged: 0,
             blame: Blame::default(),
             flow: Flow::default(),
         }
@@ -112,6 +130,11 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// An empty one that also counts by so many tags.
+    pub fn with_tags(count: usize) -> Self {
+        Self { tags: vec![TagTally::default(); count], ..Self::default() }
+    }
+
     /// Counts a request that was taken up and came to `outcome`.
     pub fn record(&mut self, outcome: Outcome, stamps: &Stamps) {
         self.record_lags(stamps);
@@ -150,6 +173,8 @@ impl Tally {
         for (first, other) in self.reasons.iter_mut().zip(&other.reasons) {
             *first = first.take().or_else(|| other.clone());
         }
+        let room = SAMPLES_MAX.saturating_sub(self.check_samples.len());
+        self.check_samples.extend(other.check_samples.iter().take(room).cloned());
         for (sum, &part) in self.status.iter_mut().zip(&other.status) {
             *sum += part;
         }
@@ -163,8 +188,12 @@ impl Tally {
         }
         self.blame.add(&other.blame);
         self.flow.add(other.flow);
-        self.censored.count += other.censored.count;
-        self.censored.least = [self.censored.least, other.censored.least].into_iter().flatten().min();
+        self.censored.add(other.censored);
+        self.tags.resize_with(self.tags.len().max(other.tags.len()), TagTally::default);
+        for (sum, part) in self.tags.iter_mut().zip(&other.tags) {
+            sum.add(part);
+        }
+        self.untagged += other.untagged;
     }
 
     /// Checks the accounting identity of the contract and what must follow from it.
@@ -199,7 +228,7 @@ impl Tally {
         if counts.intended < counts.sent || counts.sent < answered {
             return Err(format!("intended ≥ sent ≥ answered does not hold: {counts:?}"));
         }
-        Ok(())
+        tags::check(&self.tags, counts, &self.failures, self.untagged)
     }
 
     fn record_lags(&mut self, stamps: &Stamps) {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::classes::{ByClass, Second};
 use super::histogram::Histogram;
 use super::sparse::SparseHistogram;
 use crate::units::{NANOS_PER_S, Nanos};
@@ -77,6 +78,8 @@ pub struct Interval {
     pub counts: IntervalCounts,
     /// Response times of what was answered or given up in it.
     pub response: Histogram,
+    /// The same and more by what became of each request, where the plan asks for it; what has no end is in the last page.
+    pub by_class: ByClass,
 }
 
 impl Interval {
@@ -85,11 +88,13 @@ impl Interval {
         self.id = id;
         self.counts = IntervalCounts::default();
         self.response.reset();
+        self.by_class.reset();
     }
 
     fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.response.add(&other.response);
+        self.by_class.add(&other.by_class);
     }
 }
 
@@ -131,6 +136,8 @@ pub struct Timeline {
     second: Option<Interval>,
     windows: Vec<Window>,
     points: Vec<Point>,
+    /// Complete ones that were not taken yet.
+    seconds: Vec<Second>,
 }
 
 impl Timeline {
@@ -143,6 +150,7 @@ impl Timeline {
             second: None,
             windows: Vec::new(),
             points: Vec::new(),
+            seconds: Vec::new(),
         }
     }
 
@@ -165,6 +173,11 @@ impl Timeline {
     /// The complete seconds so far, in order.
     pub fn points(&self) -> &[Point] {
         &self.points
+    }
+
+    /// Times by class of the seconds that became complete since the last call: whole histograms, to be let go of soon.
+    pub fn take_seconds(&mut self) -> Vec<Second> {
+        std::mem::take(&mut self.seconds)
     }
 
     /// All seconds and all windows, whether or not every shard delivered them.
@@ -219,10 +232,23 @@ impl Timeline {
             p99: quantile(0.99),
             max,
         });
+        if !second.by_class.is_empty() {
+            self.seconds.push(Second { id: second.id.second(), by_class: second.by_class });
+        }
     }
 }
 
 impl IntervalCounts {
+    /// Answered or failed.
+    pub fn ended(&self) -> u64 {
+        self.completed + self.failed
+    }
+
+    /// Failed, or answered with 400 or above; of [`Self::ended`].
+    pub fn errors(&self) -> u64 {
+        self.ended() - self.ok
+    }
+
     /// Adds another span's counts.
     pub fn add(&mut self, other: &Self) {
         self.intended += other.intended;
@@ -270,6 +296,27 @@ mod tests {
     }
 
     #[test]
+    fn shards_merged_are_one_process_window_for_window() {
+        let whole = |shards: u64| {
+            let mut timeline = Timeline::new(shards as usize);
+            for number in 0..6 {
+                for shard in 0..shards {
+                    let mut page = page(number, 0, 1);
+                    for request in (0..1_000).filter(|request| request % shards == shard) {
+                        page.counts.completed += 1;
+                        page.response.record(Nanos(100_000 + (request * 7_919 + number * 31) % 900_000_000));
+                    }
+                    timeline.add(shard as usize, &page);
+                }
+            }
+            timeline.finish()
+        };
+        for shards in [2, 3, 7] {
+            assert!(whole(shards) == whole(1), "{shards} shards");
+        }
+    }
+
+    #[test]
     fn the_drain_begins_a_second_of_its_own() {
         let mut timeline = Timeline::new(1);
         timeline.add(0, &page(0, 4, 1));
@@ -279,6 +326,28 @@ mod tests {
         let (points, windows) = timeline.finish();
         assert_eq!(completed(&points), [4, 4]);
         assert_eq!((points[0].id.drain, points[1].id.drain, windows.len()), (false, true, 3));
+    }
+
+    #[test]
+    fn what_was_recorded_by_class_is_handed_over_once_its_second_is_complete() {
+        let mut timeline = Timeline::new(2);
+        let unsent = |number, n| {
+            let mut page = page(number, 0, 1);
+            page.by_class.record_unsent(Nanos::from_millis(1), n);
+            page
+        };
+        timeline.add(0, &unsent(0, 1));
+        timeline.add(0, &unsent(1, 2));
+        timeline.add(1, &unsent(0, 4));
+        assert!(timeline.take_seconds().is_empty(), "half of it is missing");
+        timeline.add(1, &unsent(1, 8));
+        let seconds = timeline.take_seconds();
+        let counts = |second: &Second| second.by_class.iter().map(|(.., histogram)| histogram.count()).sum::<u64>();
+        assert_eq!(seconds.iter().map(counts).collect::<Vec<_>>(), [15]);
+        assert!(timeline.take_seconds().is_empty(), "once");
+        timeline.add(0, &page(2, 3, 1));
+        assert_eq!((timeline.end(0), timeline.end(1)), (0, 1));
+        assert!(timeline.take_seconds().is_empty(), "where nothing was recorded by class there is nothing");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::checks::ExpectEcho;
 use super::network::NetworkEcho;
 use super::shape::LoadEcho;
 use crate::plan::alias::AliasTable;
@@ -55,6 +56,7 @@ pub(super) struct PlanEcho<'a> {
     authorization: Option<&'static str>,
     compressed: bool,
     decode: bool,
+    expect: ExpectEcho,
     keep_alive: bool,
     requests_per_connection: Option<u64>,
     start_anyway: bool,
@@ -174,6 +176,7 @@ impl<'a> PlanEcho<'a> {
             authorization: plan.common.authorization.as_ref().map(|authorization| authorization.scheme.name()),
             compressed: plan.common.compressed,
             decode: plan.decode,
+            expect: ExpectEcho::new(&plan.expect),
             keep_alive: plan.keep_alive,
             requests_per_connection: plan.requests_per_connection,
             start_anyway: plan.start_anyway,
@@ -291,7 +294,7 @@ pub(super) fn run_id(t0_unix: Nanos, config_digest: &str) -> String {
     hex(&digest.finalize()[..8])
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -299,7 +302,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::super::fixture::{Run, raw};
     use super::*;
-    use crate::plan::raw::{Input, RawAuth, RawHeader, RawProxies, RawProxy, RawShape};
+    use crate::plan::raw::{Input, RawAuth, RawExpect, RawExpectedBody, RawHeader, RawProxies, RawProxy, RawShape};
     use crate::plan::{Arrivals, CatchUp, RawPlan};
 
     fn digest(raw: &RawPlan) -> String {
@@ -353,6 +356,9 @@ mod tests {
             digest(&RawPlan { shard: Some("1/2".into()), ..raw() }),
             digest(&RawPlan { compressed: true, ..raw() }),
             digest(&RawPlan { decode: true, ..raw() }),
+            digest(&RawPlan { expect: RawExpect { status: vec!["2xx".into()], ..RawExpect::default() }, ..raw() }),
+            digest(&expecting_body("a")),
+            digest(&expecting_body("b")),
             digest(&RawPlan { requests_per_connection: Some("5".into()), ..raw() }),
             digest(&with_auth(Some("me:pw"), None)),
             digest(&with_auth(None, Some("token"))),
@@ -370,6 +376,11 @@ mod tests {
         let shape = RawShape { arrivals: Some(Arrivals::Trace), ..RawShape::default() };
         let input = Some(Input::of_bytes("urls.txt", content));
         RawPlan { urls: Vec::new(), input, shape, ..raw() }
+    }
+
+    fn expecting_body(content: &'static str) -> RawPlan {
+        let body = vec![RawExpectedBody::File { name: "file".into(), content: content.into() }];
+        RawPlan { expect: RawExpect { body, ..RawExpect::default() }, ..raw() }
     }
 
     fn through(proxy: &str) -> RawPlan {

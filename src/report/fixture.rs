@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::plan::raw::RawShape;
 use crate::plan::shard::{Cpu, Machine};
 use crate::plan::{Arrivals, Plan, RawPlan, shards, validate};
+use crate::record::environment::{Platform, Way};
 use crate::record::timeline::{PageId, Timeline, WINDOW};
 use crate::record::vitals::Segments;
 use crate::record::{
@@ -199,11 +200,19 @@ impl Run {
             interrupted: self.interrupted,
             aborted: self.aborted,
             t0_unix: Nanos(1_767_225_600 * NANOS_PER_S + 123_456_789),
+            ended_unix: Nanos(1_767_225_600 * NANOS_PER_S + 123_456_789 + self.window.0),
             environment: Environment {
                 kernel: Some("6.8.0".into()),
                 cores_allowed: vec![0, 1],
                 cores_used: self.plan.cores.clone(),
                 nofile: Some(1_024),
+                clock_resolution_ns: Some(1),
+                platform: Platform {
+                    product: Some("KVM \u{1b}[31m".into()),
+                    hypervisor: Some(true),
+                    ..Platform::default()
+                },
+                sysctls: vec![("core.somaxconn", Some("4096".into())), ("ipv4.tcp_tw_reuse", None)],
                 port_range: Some((32_768, 60_999)),
                 ..Environment::default()
             },
@@ -229,10 +238,35 @@ impl Run {
     }
 }
 
+/// To the target, through a virtual interface.
+pub(super) fn way() -> Way {
+    Way {
+        to: "10.0.0.2".parse().expect("an address"),
+        from: None,
+        interface: Some("eth0".into()),
+        driver: Some("virtio_net".into()),
+        speed_mbit: None,
+        mtu: Some(1_500),
+    }
+}
+
 /// 20,000 requests, all answered 200 in time, as fast as answers came.
 pub(super) fn closed() -> (Plan, RunRecord) {
     let mut run = Run::new(&raw());
     run.answers(20_000);
+    run.finish()
+}
+
+/// Half a minute of 2,000 answers a second, of which some are slow together every third second, and a few are errors.
+pub(super) fn long() -> (Plan, RunRecord) {
+    let mut run = Run::new(&RawPlan { duration: Some("30s".into()), ..raw() });
+    run.answers(60_000);
+    for number in 0..1_000 {
+        run.request(0, number / 100 * 3_000 * MS + number % 100 * MS, 0, (3 + number % 7) * MS, Outcome::Answered(200));
+    }
+    for number in 0..30 {
+        run.request(1, number * 900 * MS, 0, 500 * US, Outcome::Answered(503));
+    }
     run.finish()
 }
 

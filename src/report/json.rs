@@ -10,19 +10,20 @@ use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use serde::Serialize;
 
+use self::tags::Tag;
+use super::checks::{self, CheckSample};
 use super::echo::{self, PlanEcho};
-use super::summary::{self, Rates, ShardSummary, Statistics, Summary, interval_start_s};
-use crate::record::{Failure, Histogram, Latency, Point, ShardRecord, Tally, histogram};
-use crate::units::Nanos;
+use super::environment::{Described, Environment, Origin, Time, Tool, origins, rfc3339};
+use super::intervals::{Interval, intervals};
+use super::rerun::rerun;
+use super::summary::{Rates, ShardSummary, Statistics, Summary};
+use crate::record::{Failure, Histogram, Latency, ShardRecord, Tally, histogram};
 
 /// Additive: fields come and never change their meaning.
 const SCHEMA_VERSION: u32 = 1;
 
 /// The JSON Schema of the report.
 pub const SCHEMA: &str = include_str!("report.schema.json");
-
-/// Origins whose addresses are listed.
-const ORIGINS_LISTED: usize = 100;
 
 /// Writes the report and a line end.
 ///
@@ -35,43 +36,43 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
 }
 
 mod health;
+mod statistics;
 
 #[derive(Serialize)]
 struct Report<'a> {
     schema_version: u32,
-    tool: Tool,
+    tool: Tool<'a>,
     argv: &'a [String],
+    rerun: String,
     plan: PlanEcho<'a>,
     config_digest: &'a str,
     run: Run,
     environment: Environment<'a>,
     origins: Vec<Origin<'a>>,
     started_at: String,
+    time: Time,
+    described: Option<Described<'a>>,
     window_s: f64,
     counts: Counts,
     failures: BTreeMap<&'static str, u64>,
     failure_reasons: BTreeMap<&'static str, &'a str>,
+    check_samples: Vec<CheckSample<'a>>,
     status: BTreeMap<String, u64>,
     warmup: Warmup,
     rate_per_s: RatePerS,
     bytes: Bytes,
     latency_us: BTreeMap<&'static str, LatencyUs>,
+    statistics: statistics::Statistics,
     client: Client,
     health: health::Health,
     histogram_bounds: HistogramBounds,
     histograms: BTreeMap<&'static str, String>,
     intervals: Vec<Interval>,
+    tags: Vec<Tag<'a>>,
     shards: Vec<Shard<'a>>,
     warnings: Vec<Warning<'a>>,
     interrupted: bool,
     aborted: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Tool {
-    name: &'static str,
-    version: &'static str,
-    commit: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -80,37 +81,6 @@ struct Run {
     shard_index: u64,
     shard_count: u64,
     t0_unix_ns: u64,
-}
-
-#[derive(Serialize)]
-struct Environment<'a> {
-    kernel: Option<&'a str>,
-    cpu_model: Option<&'a str>,
-    cores_allowed: &'a [usize],
-    cores_used: &'a [usize],
-    governor: Option<&'a str>,
-    memory_bytes: Option<u64>,
-    nofile: Option<u64>,
-    port_range: Option<[u16; 2]>,
-    clocksource: Option<&'a str>,
-    driver: &'a str,
-    ring_flags: &'a [&'static str],
-}
-
-#[derive(Serialize)]
-struct Origin<'a> {
-    origin: String,
-    /// Through which of the plan's proxies is not known of a request.
-    proxied: bool,
-    addresses: Vec<String>,
-    tls: Option<TlsSession<'a>>,
-}
-
-#[derive(Serialize)]
-struct TlsSession<'a> {
-    version: &'a str,
-    cipher: &'a str,
-    alpn: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -186,21 +156,6 @@ struct HistogramBounds {
 }
 
 #[derive(Serialize)]
-struct Interval {
-    t_s: f64,
-    intended: u64,
-    sent: u64,
-    completed: u64,
-    ok: u64,
-    failed: u64,
-    withheld: u64,
-    p50_us: Option<f64>,
-    p99_us: Option<f64>,
-    max_us: Option<f64>,
-    drain: bool,
-}
-
-#[derive(Serialize)]
 struct Shard<'a> {
     index: u64,
     core: usize,
@@ -229,12 +184,9 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
     let latencies = summary.latencies.iter();
     Ok(Report {
         schema_version: SCHEMA_VERSION,
-        tool: Tool {
-            name: env!("CARGO_PKG_NAME"),
-            version: env!("CARGO_PKG_VERSION"),
-            commit: option_env!("RINGLOAD_COMMIT"),
-        },
+        tool: Tool::new(summary),
         argv: &plan.argv,
+        rerun: rerun(&plan.argv),
         plan: PlanEcho::new(plan),
         config_digest: &summary.config_digest,
         run: Run {
@@ -243,13 +195,16 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
             shard_count: plan.part.count,
             t0_unix_ns: record.t0_unix.0,
         },
-        environment: environment(summary),
+        environment: Environment::new(summary),
         origins: origins(summary),
-        started_at: humantime::format_rfc3339_nanos(std::time::UNIX_EPOCH + record.t0_unix.to_std()).to_string(),
+        started_at: rfc3339(record.t0_unix),
+        time: Time::new(summary),
+        described: Described::new(plan),
         window_s: summary.window_s,
         counts: Counts::new(total),
         failures: failures(total),
         failure_reasons: failure_reasons(total),
+        check_samples: checks::samples(total),
         status: summary.status.iter().map(|(status, n)| (format!("{status:03}"), *n)).collect(),
         warmup: Warmup { requests: total.warmup.requests, failed: total.warmup.failed },
         rate_per_s: RatePerS::new(&summary.rates),
@@ -262,6 +217,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
             decoded_per_s: summary.bytes_per_s.decoded,
         },
         latency_us: latencies.map(|of| LatencyUs::named(of, summary.censored_from_q)).collect(),
+        statistics: statistics::Statistics::new(&summary.inference),
         client: Client { cpu_s: summary.cpu_s, cpu_us_per_request: summary.cpu_us_per_request },
         health: health::Health::new(&summary.health, record),
         histogram_bounds: HistogramBounds {
@@ -271,44 +227,13 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
             unit: "ns",
         },
         histograms,
-        intervals: record.timeline.iter().map(|point| Interval::new(point, record.window)).collect(),
+        intervals: intervals(record).collect(),
+        tags: tags::tags(summary)?,
         shards: record.shards.iter().zip(&summary.shards).map(|(shard, figures)| Shard::new(shard, figures)).collect(),
         warnings: summary.warnings.iter().map(|w| Warning { code: w.code(), text: &w.text }).collect(),
         interrupted: record.interrupted,
         aborted: record.aborted.map(|rule| rule.to_string()),
     })
-}
-
-fn environment<'a>(summary: &'a Summary<'a>) -> Environment<'a> {
-    let environment = &summary.record.environment;
-    Environment {
-        kernel: environment.kernel.as_deref(),
-        cpu_model: environment.cpu_model.as_deref(),
-        cores_allowed: &environment.cores_allowed,
-        cores_used: &environment.cores_used,
-        governor: environment.governor.as_deref(),
-        memory_bytes: environment.memory_bytes,
-        nofile: environment.nofile,
-        port_range: environment.port_range.map(|(first, last)| [first, last]),
-        clocksource: environment.clocksource.as_deref(),
-        driver: summary.record.driver,
-        ring_flags: &summary.ring_flags,
-    }
-}
-
-fn origins<'a>(summary: &'a Summary<'_>) -> Vec<Origin<'a>> {
-    let origins = summary.plan.urls.origins().iter().zip(&summary.record.origins).take(ORIGINS_LISTED);
-    let named = origins.map(|(origin, reached)| Origin {
-        origin: origin.to_string(),
-        proxied: !summary.plan.proxies.of(origin).is_empty(),
-        addresses: reached.addresses.iter().map(ToString::to_string).collect(),
-        tls: reached.tls.as_ref().map(|session| TlsSession {
-            version: &session.version,
-            cipher: &session.cipher,
-            alpn: session.alpn.as_deref(),
-        }),
-    });
-    named.collect()
 }
 
 fn failures(tally: &Tally) -> BTreeMap<&'static str, u64> {
@@ -321,7 +246,7 @@ fn failure_reasons(tally: &Tally) -> BTreeMap<&'static str, &str> {
 }
 
 /// HdrHistogram's V2 format, deflated, in base64: what its other implementations and plotters read.
-fn encode(histogram: &Histogram) -> io::Result<String> {
+pub(super) fn encode(histogram: &Histogram) -> io::Result<String> {
     let mut blob = Vec::new();
     V2DeflateSerializer::new().serialize(histogram.hdr(), &mut blob).map_err(io::Error::other)?;
     Ok(BASE64_STANDARD.encode(blob))
@@ -380,24 +305,6 @@ impl LatencyUs {
     }
 }
 
-impl Interval {
-    fn new(point: &Point, window: Nanos) -> Self {
-        Self {
-            t_s: interval_start_s(point.id, window),
-            intended: point.counts.intended,
-            sent: point.counts.sent,
-            completed: point.counts.completed,
-            ok: point.counts.ok,
-            failed: point.counts.failed,
-            withheld: point.counts.withheld,
-            p50_us: point.p50.map(summary::us),
-            p99_us: point.p99.map(summary::us),
-            max_us: point.max.map(summary::us),
-            drain: point.id.drain,
-        }
-    }
-}
-
 impl<'a> Shard<'a> {
     fn new(record: &'a ShardRecord, figures: &ShardSummary) -> Self {
         Self {
@@ -418,5 +325,6 @@ impl<'a> Shard<'a> {
     }
 }
 
+mod tags;
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,30 @@
 //! What is said of a run: every number derived once, and one file for each format that says it. Text from data; only
 //! [`save`] touches files.
 
+mod checks;
+pub mod csv;
 mod diagnosis;
 mod echo;
+mod environment;
 pub mod escape;
 #[cfg(test)]
 mod fixture;
 mod heading;
 pub mod health;
+pub mod hgrm;
+pub mod hlog;
+pub mod inference;
+mod intervals;
 pub mod json;
 mod network;
 pub mod progress;
+pub mod rerun;
 mod shape;
 pub mod summary;
 pub mod terminal;
 pub mod warning;
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -33,6 +41,12 @@ pub enum Format {
     Text,
     /// For programs; `schema_version` 1.
     Json,
+    /// Percentiles of the response time, as HdrHistogram prints them.
+    Hgrm,
+    /// The seconds, for spreadsheets.
+    Csv,
+    /// Where and by what it was measured: a part of the JSON report.
+    Environment,
 }
 
 impl Format {
@@ -55,35 +69,45 @@ pub fn write(format: Format, summary: &Summary<'_>, out: &mut impl Write) -> io:
     match format {
         Format::Text => terminal::write(summary, out),
         Format::Json => json::write(summary, out),
+        Format::Hgrm => hgrm::write(summary, out),
+        Format::Csv => csv::write(summary, out),
+        Format::Environment => environment::write(summary, out),
     }
 }
 
-/// Writes a report to a file, which has the old content or the whole new one at every instant. A symbolic link keeps
+/// Writes a file by `write`, so that it has the old content or the whole new one at every instant. A symbolic link keeps
 /// pointing where it points; a device or a pipe is written to as it is.
 ///
 /// # Errors
-/// What the file system says: no such folder, no permission, no space. The old file is then as it was.
-pub fn save(path: &Path, format: Format, summary: &Summary<'_>) -> io::Result<()> {
+/// Those of `write`, and what the file system says: no such folder, no permission, no space. The old file is then as it was.
+pub fn save(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
-        let mut file = BufWriter::new(fs::OpenOptions::new().write(true).open(&target)?);
-        write(format, summary, &mut file)?;
-        return file.flush();
+        return fill(&fs::OpenOptions::new().write(true).open(&target)?, write);
     }
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     // The file mode of any new file: the umask takes its bits from it.
     let mode = Permissions::from_mode(0o666);
-    let mut file = BufWriter::new(tempfile::Builder::new().prefix(".ringload-").permissions(mode).tempfile_in(folder)?);
-    write(format, summary, &mut file)?;
-    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let file = tempfile::Builder::new().prefix(".ringload-").permissions(mode).tempfile_in(folder)?;
+    fill(file.as_file(), write)?;
     file.as_file().sync_all()?;
     file.persist(&target)?;
     Ok(())
 }
 
+fn fill(file: &File, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
+    let mut buffered = BufWriter::new(file);
+    write(&mut buffered)?;
+    buffered.flush()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn save_as(path: &Path, format: Format, summary: &Summary<'_>) -> io::Result<()> {
+        save(path, |out| write(format, summary, out))
+    }
 
     #[test]
     fn a_name_chooses_its_format() {
@@ -107,7 +131,7 @@ mod tests {
         fs::write(&path, "old").expect("a file");
         let link = folder.path().join("latest.json");
         std::os::unix::fs::symlink(&path, &link).expect("a link");
-        save(&link, Format::Json, &summary).expect("a report");
+        save_as(&link, Format::Json, &summary).expect("a report");
         let mut expected = Vec::new();
         write(Format::Json, &summary, &mut expected).expect("a report");
         assert!(fs::read(&path).expect("the report") == expected);
@@ -129,7 +153,7 @@ mod tests {
         // Both ends, so that opening it waits for nobody.
         let mut pipe = fs::OpenOptions::new().read(true).write(true).open(&path).expect("the pipe");
         let (plan, record) = fixture::closed();
-        save(&path, Format::Text, &Summary::new(&plan, &record)).expect("a report");
+        save_as(&path, Format::Text, &Summary::new(&plan, &record)).expect("a report");
         let mut start = [0; 9];
         pipe.read_exact(&mut start).expect("the report");
         assert_eq!(&start, b"ringload:");
@@ -141,8 +165,8 @@ mod tests {
         let (plan, record) = fixture::empty();
         let summary = Summary::new(&plan, &record);
         let folder = tempfile::tempdir().expect("a folder");
-        let error = save(&folder.path().join("none/report.txt"), Format::Text, &summary).expect_err("no folder");
+        let error = save_as(&folder.path().join("none/report.txt"), Format::Text, &summary).expect_err("no folder");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(save(folder.path(), Format::Text, &summary).is_err(), "a folder is no file");
+        assert!(save_as(folder.path(), Format::Text, &summary).is_err(), "a folder is no file");
     }
 }

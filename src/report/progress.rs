@@ -16,14 +16,14 @@ pub fn line(plan: &Plan, elapsed: Nanos, points: &[Point]) -> String {
     let seconds = elapsed.0 / NANOS_PER_S;
     let progress = match (plan.end.duration, plan.end.requests) {
         (Some(duration), None) => format!("{seconds}s of {duration}"),
-        (None, Some(requests)) => format!("{seconds}s, {} of {requests} requests", ended(&total)),
+        (None, Some(requests)) => format!("{seconds}s, {} of {requests} requests", total.ended()),
         (Some(duration), Some(requests)) => {
-            format!("{seconds}s of {duration}, {} of {requests} requests", ended(&total))
+            format!("{seconds}s of {duration}, {} of {requests} requests", total.ended())
         }
         (None, None) => format!("{seconds}s"),
     };
     let changing = plan.load.stages().is_some() || plan.load.trace().is_some();
-    let errors = total.failed + (total.completed - total.ok);
+    let errors = total.errors();
     let latest = points.iter().rfind(|point| !point.id.drain).map_or_else(String::new, |point| {
         let p99 = point.p99.map_or_else(|| "n/a".to_owned(), |p99| format_us(p99.0 as f64 / 1e3));
         let due = if changing { format!(" of {}/s due", point.counts.intended) } else { String::new() };
@@ -36,10 +36,6 @@ fn sum(points: &[Point]) -> IntervalCounts {
     let mut total = IntervalCounts::default();
     points.iter().for_each(|point| total.add(&point.counts));
     total
-}
-
-fn ended(counts: &IntervalCounts) -> u64 {
-    counts.completed + counts.failed
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 
 use super::echo::config_digest;
 use super::health::Health;
+use super::inference::Inference;
 use super::warning::{self, Warning};
 use crate::plan::Plan;
-use crate::record::{Histogram, Latency, PerLatency, RunRecord, ShardRecord, Tally};
+use crate::record::tally::Censored;
+use crate::record::{Failure, Histogram, Latency, PerLatency, RunRecord, ShardRecord, TagTally, Tally};
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// The quantiles of every latency: their names in reports, and q.
@@ -33,10 +35,14 @@ pub struct Summary<'a> {
     /// The share of `response` below its first lower bound, 0 to 1: quantiles from there on are lower bounds, and so are
     /// mean and maximum. `None` where nothing is one.
     pub censored_from_q: Option<f64>,
+    /// How sure the figures are, and whether the run was steady.
+    pub inference: Inference,
     /// Answers by status code, ascending; none is 0. Sums to ok + http_error.
     pub status: Vec<(u16, u64)>,
     /// By shard index.
     pub shards: Vec<ShardSummary>,
+    /// By the plan's tags, in the order in which they first appear.
+    pub tags: Vec<TagSummary<'a>>,
     /// CPU time of all workers, from T0 to their end.
     pub cpu_s: f64,
     /// The same by request sent; `None` where none was.
@@ -47,6 +53,8 @@ pub struct Summary<'a> {
     pub nothing_succeeded: bool,
     /// The share of errors is above the plan's limit: the answer is no.
     pub too_many_errors: bool,
+    /// An answer was not what was expected: the answer is no.
+    pub expectation_failed: bool,
     /// Workers that died before the end: no answer can be given.
     pub workers_lost: u64,
     /// Whether its numbers may be believed.
@@ -111,6 +119,19 @@ pub struct ShardSummary {
     pub cpu_us_per_request: Option<f64>,
 }
 
+/// What is said of the requests of one tag's lines.
+#[derive(Clone, Debug)]
+pub struct TagSummary<'a> {
+    /// `None`: lines without, where others have one.
+    pub tag: Option<&'a str>,
+    /// Its counts.
+    pub tally: &'a TagTally,
+    /// Of all that was answered or waited.
+    pub response: Statistics,
+    /// As for the run: the share of `response` below its first lower bound.
+    pub censored_from_q: Option<f64>,
+}
+
 impl<'a> Summary<'a> {
     /// Derives everything there is to say of a run.
     ///
@@ -120,6 +141,7 @@ impl<'a> Summary<'a> {
         assert!(record.window > Nanos::ZERO, "a run lasts");
         let window_s = record.window.as_secs_f64();
         let total = &record.total;
+        let censored_from_q = censored_from_q(total);
         let cpu = Nanos(record.shards.iter().map(|shard| shard.cpu.0).sum());
         let mut summary = Self {
             plan,
@@ -133,14 +155,17 @@ impl<'a> Summary<'a> {
                 decoded: plan.decode.then_some(total.traffic.decoded as f64 / window_s),
             },
             latencies: total.latencies.map(Statistics::new),
-            censored_from_q: censored_from_q(total),
+            censored_from_q,
+            inference: Inference::new(plan, record, censored_from_q),
             status: (0u16..).zip(total.status.iter().copied()).filter(|&(_, n)| n > 0).collect(),
             shards: record.shards.iter().map(|shard| ShardSummary::new(shard, window_s)).collect(),
+            tags: tags(plan, total),
             cpu_s: cpu.as_secs_f64(),
             cpu_us_per_request: us_per(cpu, total.counts.sent),
             ring_flags: ring_flags(&record.shards),
             nothing_succeeded: total.counts.ok == 0,
             too_many_errors: too_many_errors(plan, total),
+            expectation_failed: total.failures[Failure::Check as usize] > 0,
             workers_lost: record.shards.iter().filter(|shard| shard.lost.is_some()).count() as u64,
             health: Health::new(plan, record),
             warnings: Vec::new(),
@@ -187,6 +212,17 @@ impl ShardSummary {
     }
 }
 
+fn tags<'a>(plan: &'a Plan, total: &'a Tally) -> Vec<TagSummary<'a>> {
+    let named = plan.urls.tags().names().iter().zip(&total.tags);
+    let summary = |(name, tally): (&'a Option<Box<str>>, &'a TagTally)| TagSummary {
+        tag: name.as_deref(),
+        tally,
+        response: Statistics::new(&tally.response),
+        censored_from_q: lower_bounds_from(&tally.response, tally.censored),
+    };
+    named.map(summary).collect()
+}
+
 /// Instants as microseconds; exact to the nanosecond up to 104 days.
 pub fn us(time: Nanos) -> f64 {
     time.0 as f64 / 1e3
@@ -219,8 +255,11 @@ pub fn lower_bound(from_q: Option<f64>, q: f64) -> bool {
 }
 
 fn censored_from_q(tally: &Tally) -> Option<f64> {
-    let response = &tally.latencies[Latency::Response];
-    let least = tally.censored.least.filter(|_| tally.censored.count > 0)?;
+    lower_bounds_from(&tally.latencies[Latency::Response], tally.censored)
+}
+
+fn lower_bounds_from(response: &Histogram, censored: Censored) -> Option<f64> {
+    let least = censored.least.filter(|_| censored.count > 0)?;
     Some(response.count_below(least) as f64 / response.count() as f64)
 }
 
@@ -240,8 +279,8 @@ pub fn interval_start_s(id: crate::record::timeline::IntervalId, window: Nanos) 
 mod tests {
     use super::super::fixture::{self, MS, Run, US, raw};
     use super::*;
+    use crate::record::Outcome;
     use crate::record::timeline::IntervalId;
-    use crate::record::{Failure, Outcome};
 
     #[test]
     fn what_ends_in_the_drain_is_counted_and_not_in_the_rate() {

@@ -2,9 +2,14 @@
 //!
 //! Prints what a [`Summary`] says and computes nothing. All text from outside has gone through [`super::escape()`].
 
+mod intervals;
+
 use std::io::{self, Write};
 
+use super::checks;
 use super::diagnosis;
+use super::environment;
+use super::escape::escape;
 use super::heading::heading;
 use super::health::Verdict;
 use super::summary::{QUANTILES, Statistics, Summary, lower_bound};
@@ -17,6 +22,9 @@ pub(super) const COLUMNS: usize = 80;
 const SHARDS_LISTED: usize = 8;
 /// More statuses than this are not all listed.
 const STATUSES_LISTED: usize = 16;
+
+/// More lines of a description are not all listed.
+const DESCRIPTION_LINES: usize = 20;
 
 /// Writes the report.
 ///
@@ -39,8 +47,13 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     write_wrapped(out, "Client:       ", &diagnosis::client(summary))?;
     writeln!(out)?;
     write_latency(summary, out)?;
+    intervals::write(summary, out)?;
     writeln!(out)?;
+    tags::write_tags(summary, out)?;
     write_shards(summary, out)?;
+    writeln!(out)?;
+    write_wrapped(out, "Measured on:  ", &escape(&environment::paragraph(&summary.record.environment)))?;
+    write_described(summary, out)?;
     write_warnings(summary, out)
 }
 
@@ -87,6 +100,11 @@ fn write_accounting(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<(
     let failures: Vec<_> = failures.map(|(kind, n)| format!("{}: {n}", kind.name())).collect();
     if !failures.is_empty() {
         write_wrapped(out, "Failures:     ", &failures.join(", "))?;
+    }
+    let mut label = "Unexpected:   ";
+    for sample in checks::lines(total) {
+        write_wrapped(out, label, &sample)?;
+        label = "              ";
     }
     if counts.redials > 0 {
         writeln!(out, "Redials:      {} requests sent again on a fresh connection", counts.redials)?;
@@ -164,6 +182,20 @@ fn write_shards(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+/// What the user said of the target, as far as it is short; its lines as they stand.
+fn write_described(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
+    let Some(text) = &summary.plan.described else { return Ok(()) };
+    writeln!(out, "Target ({}):", environment::DECLARED)?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    for line in lines.clone().take(DESCRIPTION_LINES) {
+        write_wrapped(out, "  ", &escape(line.trim_end()))?;
+    }
+    match lines.count().saturating_sub(DESCRIPTION_LINES) {
+        0 => Ok(()),
+        more => writeln!(out, "  ... {more} more line{}; the JSON report has all", plural(more as u64)),
+    }
+}
+
 fn write_warnings(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     if summary.warnings.is_empty() {
         return Ok(());
@@ -188,7 +220,10 @@ fn cell(value_us: Option<f64>, lower_bound: bool) -> String {
 fn write_wrapped(out: &mut impl Write, label: &str, text: &str) -> io::Result<()> {
     let mut line = label.to_owned();
     let indent = label.len();
-    for word in text.split(' ') {
+    // A word that no line has room for is broken; all text here is ASCII.
+    let pieces = |word: &str| word.as_bytes().chunks(COLUMNS - indent).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    for word in text.split(' ').flat_map(pieces) {
+        let word = String::from_utf8_lossy(&word);
         if line.len() > indent && line.len() + 1 + word.len() > COLUMNS {
             writeln!(out, "{line}")?;
             line = " ".repeat(indent);
@@ -196,7 +231,7 @@ fn write_wrapped(out: &mut impl Write, label: &str, text: &str) -> io::Result<()
         if line.len() > indent {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
     }
     writeln!(out, "{line}")
 }
@@ -206,5 +241,6 @@ pub(super) fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
+mod tags;
 #[cfg(test)]
 mod tests;

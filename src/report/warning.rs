@@ -1,9 +1,14 @@
 //! What makes a number of a run doubtful: a closed list of codes, each with its cause and what to do about it.
 
+mod code;
+mod steadiness;
+
+pub use code::Code;
+
 use super::escape::escape;
 use super::summary::{QUANTILES, Summary, lower_bound};
 use crate::plan::{Load, Plan};
-use crate::record::{Failure, FindingKind, Latency, RunRecord};
+use crate::record::{Failure, Latency, RunRecord};
 use crate::units::format_us;
 
 /// Share of a core's time beyond which its worker, not the server, is what limits the load.
@@ -16,140 +21,6 @@ pub struct Warning {
     pub code: Code,
     /// Cause and remedy in one or two sentences; printable ASCII.
     pub text: String,
-}
-
-/// Every warning there is, gravest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Code {
-    /// The accounting does not add up.
-    Bug,
-    /// A worker died before the end.
-    WorkerLost,
-    /// A signal ended the run.
-    Interrupted,
-    /// A rule of `--abort-on` ended the run.
-    Aborted,
-    /// Not one request was answered below 400.
-    NoSuccess,
-    /// More errors than `--max-error-rate` allows.
-    ErrorRate,
-    /// Requests ended without a whole answer.
-    Failures,
-    /// Answers of 400 and above.
-    HttpErrors,
-    /// More than half of the answers were 3xx.
-    Redirects,
-    /// A quantile that is printed is only a lower bound.
-    LowerBounds,
-    /// Open load: more than one request in a thousand fell due and was never sent.
-    Unsent,
-    /// Open load: fewer than 99 % of the intended requests were sent.
-    RateMissed,
-    /// Open load: requests waited for free connections.
-    ConnectionLimited,
-    /// Workers were busy nearly all the time.
-    ClientSaturated,
-    /// Requests had no end when the drain was over.
-    InFlightAtEnd,
-    /// Connections were opened again and again though keep-alive is on.
-    Churn,
-    /// Times above the histograms' range.
-    Clamped,
-    /// Too few values for a p99.
-    FewSamples,
-    /// Found before the run: local ports taken by other connections.
-    PortsTaken,
-    /// Found before the run: local ports that closed connections may use up.
-    PortChurn,
-    /// Found before the run: memory that is barely enough.
-    Memory,
-    /// Found before the run: more threads than the CPU quota lets run at once.
-    CpuQuota,
-    /// The kernel refused io_uring, and epoll stood in for it.
-    EpollDriver,
-    /// The kernel refused the cheapest ring.
-    RingFlags,
-    /// The target was started by this very process.
-    SharedMachine,
-    /// The target has a loopback address.
-    Loopback,
-}
-
-impl Code {
-    /// All codes, in order.
-    pub const ALL: [Self; 26] = [
-        Self::Bug,
-        Self::WorkerLost,
-        Self::Interrupted,
-        Self::Aborted,
-        Self::NoSuccess,
-        Self::ErrorRate,
-        Self::Failures,
-        Self::HttpErrors,
-        Self::Redirects,
-        Self::LowerBounds,
-        Self::Unsent,
-        Self::RateMissed,
-        Self::ConnectionLimited,
-        Self::ClientSaturated,
-        Self::InFlightAtEnd,
-        Self::Churn,
-        Self::Clamped,
-        Self::FewSamples,
-        Self::PortsTaken,
-        Self::PortChurn,
-        Self::Memory,
-        Self::CpuQuota,
-        Self::EpollDriver,
-        Self::RingFlags,
-        Self::SharedMachine,
-        Self::Loopback,
-    ];
-
-    /// The name in reports; a contract. Names are added, never changed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bug => "bug",
-            Self::WorkerLost => "worker_lost",
-            Self::Interrupted => "interrupted",
-            Self::Aborted => "aborted",
-            Self::NoSuccess => "no_success",
-            Self::ErrorRate => "error_rate",
-            Self::Failures => "failures",
-            Self::HttpErrors => "http_errors",
-            Self::Redirects => "redirects",
-            Self::LowerBounds => "lower_bounds",
-            Self::Unsent => "unsent",
-            Self::RateMissed => "rate_missed",
-            Self::ConnectionLimited => "connection_limited",
-            Self::ClientSaturated => "client_saturated",
-            Self::InFlightAtEnd => "in_flight_at_end",
-            Self::Churn => "churn",
-            Self::Clamped => "clamped",
-            Self::FewSamples => "few_samples",
-            Self::PortsTaken => "ports_taken",
-            Self::PortChurn => "port_churn",
-            Self::Memory => "memory",
-            Self::CpuQuota => "cpu_quota",
-            Self::EpollDriver => "epoll_driver",
-            Self::RingFlags => "ring_flags",
-            Self::SharedMachine => "shared_machine",
-            Self::Loopback => "loopback",
-        }
-    }
-
-    fn of(kind: FindingKind) -> Self {
-        match kind {
-            FindingKind::PortsTaken => Self::PortsTaken,
-            FindingKind::PortChurn => Self::PortChurn,
-            FindingKind::Memory => Self::Memory,
-            FindingKind::CpuQuota => Self::CpuQuota,
-        }
-    }
-
-    fn because(self, text: impl Into<String>) -> Warning {
-        Warning { code: self, text: text.into() }
-    }
 }
 
 impl Warning {
@@ -179,6 +50,10 @@ pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
         churn,
         clamped,
         few_samples,
+        steadiness::warmup_too_short,
+        steadiness::drift,
+        steadiness::outlier_second,
+        steadiness::bimodal,
         epoll_driver,
         ring_flags,
         |summary: &Summary<'_>| shared_machine(summary.plan, summary.record),
@@ -462,10 +337,14 @@ fn is_open(plan: &Plan) -> bool {
 
 /// A share with one decimal, never rounded to 0 or to 100 %.
 fn percent(part: u64, whole: u64) -> String {
-    match part as f64 / whole.max(1) as f64 * 100.0 {
-        share if part > 0 && share < 0.1 => "< 0.1 %".to_owned(),
-        share if part < whole && share > 99.9 => "> 99.9 %".to_owned(),
-        share => format!("{share:.1} %"),
+    percent_of(part as f64 / whole.max(1) as f64)
+}
+
+fn percent_of(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent > 0.0 && percent < 0.1 => "< 0.1 %".to_owned(),
+        percent if percent > 99.9 && percent < 100.0 => "> 99.9 %".to_owned(),
+        percent => format!("{percent:.1} %"),
     }
 }
 

@@ -34,7 +34,7 @@ pub fn request(rendered: &[u8], scheme: Scheme, authority: &str) -> Result<(Requ
     let mut words = lines.next().unwrap_or_default().split(|&byte| byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut host = authority.as_bytes();
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::new();
     for line in lines.filter(|line| !line.is_empty()) {
         let colon = memchr::memchr(b':', line).ok_or("a header has no colon")?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());

@@ -13,5 +13,6 @@ mod body;
 pub mod content;
 pub mod decode;
 pub mod encode;
+pub mod expect;
 pub mod message;
 pub mod proxy;

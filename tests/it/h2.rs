@@ -8,7 +8,7 @@ use rustls::version::TLS13;
 
 use crate::support::frames::{
     self, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR,
-    MAX_CONCURRENT_STREAMS, PING, REFUSED_STREAM, RST_STREAM, STATUS_200, frame, ok,
+    MAX_CONCURRENT_STREAMS, NO_ERROR, PING, REFUSED_STREAM, RST_STREAM, STATUS_200, frame, ok,
 };
 use crate::support::tls::Authority;
 use crate::support::{OK, Peer, Program, Report, Server, bench, measure, on_driver};
@@ -159,6 +159,45 @@ fn a_reset_stream_is_counted_and_its_connection_kept() {
     let (report, server) = run(frames::answering(answer), &["-n", "100", "-c", "1"]);
     report.assert_failures("stream_reset", 50);
     assert_eq!((server.accepted(), report.count("ok")), (1, 50));
+}
+
+#[test]
+fn an_answer_that_is_cut_short_is_none() {
+    // In one write, so that its end is known before a byte of it is looked at.
+    let begun =
+        |stream: u32| [frame(HEADERS, END_HEADERS, stream, &[STATUS_200]), frame(DATA, 0, stream, b"o")].concat();
+    let answer = move |_: &mut Peer, stream: u32| Some([begun(stream), frames::reset(stream, INTERNAL_ERROR)].concat());
+    let (report, server) = run(frames::answering(answer), &["-n", "20", "-c", "1"]);
+    report.assert_failures("stream_reset", 20);
+    assert_eq!(server.accepted(), 1);
+    let closing = move |peer: &mut Peer| {
+        frames::greet(peer, &[]);
+        if let Some(stream) = frames::request(peer) {
+            peer.send(&begun(stream));
+            peer.close();
+        }
+    };
+    let (report, _) = run(closing, &["-n", "5", "-c", "1"]);
+    report.assert_failures("closed_early", 5);
+}
+
+#[test]
+fn a_whole_answer_counts_though_the_server_takes_no_more_of_the_request() {
+    // `content-length: 2`, a literal that is not indexed.
+    const LENGTH_2: &[u8] = &[STATUS_200, 0x0f, 0x0d, 1, b'2'];
+    let sized =
+        |stream| [frame(HEADERS, END_HEADERS, stream, LENGTH_2), frame(DATA, END_STREAM, stream, b"ok")].concat();
+    let script = move |peer: &mut Peer| {
+        // The body of a request never goes out.
+        frames::greet(peer, &[(INITIAL_WINDOW_SIZE, 0)]);
+        while let Some(stream) = frames::request(peer) {
+            let (answer, reason) =
+                if stream % 4 == 1 { (ok(stream), NO_ERROR) } else { (sized(stream), INTERNAL_ERROR) };
+            peer.send(&[answer, frames::reset(stream, reason)].concat());
+        }
+    };
+    let (report, _) = run(script, &["-n", "20", "-c", "1", "-X", "POST", "-b", "not wanted"]);
+    report.assert_ok(20);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! [`support::report`].
 
 mod accuracy;
+mod artefacts;
 mod bad_input;
+mod checks;
 mod connections;
 mod content;
 mod driver;
@@ -28,7 +30,9 @@ mod report;
 mod secrets;
 mod shapes;
 mod support;
+mod tags;
 mod target;
+mod terminal;
 mod tidy;
 mod tls;
 mod urlset;

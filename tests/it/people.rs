@@ -14,16 +14,38 @@ fn said(args: &[&str]) -> String {
 fn help_alone_is_the_overview_and_lists_the_topics() {
     let overview = said(&["help"]);
     assert_eq!(overview, said(&["--help"]));
-    for part in
-        ["bench", "target", "measuring", "urlset", "http", "containers", "network", "from-wrk", "from-k6", "warnings"]
-    {
+    for part in [
+        "bench",
+        "target",
+        "measuring",
+        "statistics",
+        "urlset",
+        "http",
+        "containers",
+        "network",
+        "from-wrk",
+        "from-k6",
+        "warnings",
+    ] {
         assert!(overview.contains(part), "{part}: {overview}");
     }
 }
 
 #[test]
 fn each_topic_is_printed_as_plain_text() {
-    for topic in ["measuring", "urlset", "http", "containers", "network", "from-wrk", "from-k6", "warnings"] {
+    for topic in [
+        "measuring",
+        "health",
+        "statistics",
+        "shapes",
+        "urlset",
+        "checks",
+        "http",
+        "containers",
+        "network",
+        "artefacts",
+        "warnings",
+    ] {
         let text = said(&["help", topic]);
         assert!(text.lines().count() >= 20 && !text.contains('\u{1b}'), "{topic}");
     }
@@ -43,9 +65,11 @@ fn an_unknown_topic_is_refused_by_naming_the_topics() {
     let finished = ringload(&["help", "\u{1b}nonsense"]);
     finished.assert_code(2);
     assert_eq!(finished.stdout, "");
-    for part in
-        ["help ", "nonsense", "measuring, urlset, http, containers, network, proxies, from-wrk, from-k6, warnings"]
-    {
+    for part in [
+        "help ",
+        "nonsense",
+        "measuring, health, statistics, shapes, urlset, checks, http, containers, network, proxies, artefacts, from-wrk, from-k6, warnings",
+    ] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }
     assert!(!finished.stderr.contains('\u{1b}'));

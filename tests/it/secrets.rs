@@ -18,9 +18,13 @@ fn kept(args: &[&str]) {
     let [text, json] = ["report.txt", "report.json"].map(|name| folder.path().join(name));
     let [text_path, json_path] = [&text, &json].map(|path| path.to_str().expect("a path in UTF-8"));
     let common = ["-n", "2", "-c", "1"];
-    let files = bench(&[&common, &["-o", text_path, "-o", json_path][..], args].concat());
+    let bundle = folder.path().join("bundle");
+    let bundle_path = bundle.to_str().expect("a path in UTF-8");
+    let files = bench(&[&common, &["-o", text_path, "-o", json_path, "--bundle", bundle_path][..], args].concat());
     let stream = bench(&[&common, &["--format", "json"][..], args].concat());
-    let saved = [text, json].map(|path| std::fs::read_to_string(path).unwrap_or_default()).concat();
+    let bundled = std::fs::read_dir(bundle).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    let saved: String =
+        bundled.chain([text, json]).map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect();
     let streams = [files.stdout, files.stderr, stream.stdout, stream.stderr].concat();
     hidden(&format!("{streams}{saved}"));
 }
@@ -226,6 +230,11 @@ fn credentials_of_a_url_in_the_wrong_place_are_not_quoted() {
         "--keep-alive",
         "--no-such",
         "--noproxy",
+        "--hgrm",
+        "--hlog",
+        "--csv",
+        "--bundle",
+        "--describe",
     ];
     for option in places.into_iter().chain(more) {
         for args in [&["bench", option, &url, "http://127.0.0.1/"][..], &["bench", &format!("{option}={url}")]] {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Buf as _;
 use monoio::buf::IoBuf as _;
 
-use super::{Body, Broken, Sink, Slot, Source};
+use super::{Body, Broken, Fed, Sink, Slot, Source, nothing_behind};
 use crate::clock;
 use crate::engine::pool::Connection;
 use crate::net::stream::Now;
@@ -48,7 +48,12 @@ impl<W: Source + Sink> Slot<'_, W> {
             }
             self.stamps.first_byte.get_or_insert(self.answer.last_byte);
             self.moved.received += count as u64;
-            self.feed(&mut connection.decoder, &buffer[..count], &mut 0, true).await?;
+            // As [`Slot::feed`], without its future: a small answer is whole by now.
+            let mut position = 0;
+            while let Fed::Piece(piece) = self.decode(&mut connection.decoder, &buffer[..count], &mut position)? {
+                self.hand_over(&buffer[piece]).await?;
+            }
+            nothing_behind(position, count)?;
             connection.buffer = buffer;
         }
         if !self.answer.complete && connection.stream.is_encrypted() {

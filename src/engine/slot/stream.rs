@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use http::uri::Scheme;
 
-use super::{Broken, Sink, Slot, Source};
+use super::{Body, Broken, Sink, Slot, Source};
 use crate::clock;
 use crate::net::h2::{self, Exchange, Session};
 use crate::plan::origin::Scheme as OriginScheme;
@@ -28,8 +28,7 @@ impl<W: Source + Sink> Slot<'_, W> {
     /// Makes the ticket's request on a stream of `session`. Whatever cuts it short, the stream is reset and the connection
     /// stays.
     pub(super) async fn converse(&mut self, session: &Session) -> Result<(), Broken> {
-        let (request, body) = self.message()?;
-        let mut exchange = session.send(request, body).map_err(|broken| self.broken(broken))?;
+        let mut exchange = self.ask(session)?;
         let result = self.listen(&mut exchange).await;
         // What the connection carried since its last answer is counted with this one: frames of all streams mix.
         let (sent, received) = session.take_moved();
@@ -40,43 +39,56 @@ impl<W: Source + Sink> Slot<'_, W> {
 
     async fn listen(&mut self, exchange: &mut Exchange) -> Result<(), Broken> {
         let head = self.watch.until(self.limit(), pin!(exchange.head())).await?;
-        let head = head.map_err(|broken| self.broken(broken))?;
+        let status = head.map_err(|broken| self.broken(broken))?;
         let now = clock::now();
         (self.stamps.first_byte, self.answer.last_byte) = (Some(now), now);
-        (self.answer.status, self.answer.keep_alive) = (head.status.as_u16(), true);
+        (self.answer.status, self.answer.keep_alive) = (status.as_u16(), true);
         if self.core.work.reads_heads() {
             let text = &mut self.message.as_mut().expect("the request was one").head;
-            let told = message::head(self.answer.status, &head.headers, text);
+            let told = message::head(self.answer.status, exchange.headers(), text);
             self.body = self.core.work.head(&self.ticket, &told).map_err(Broken::Failed)?;
         }
-        // An answer without a body has ended with its head.
-        while !exchange.is_complete() {
+        loop {
             let Some(piece) = self.watch.until(self.limit(), pin!(exchange.data())).await? else { break };
             let piece = piece.map_err(|broken| self.broken(broken))?;
+            if matches!(self.body, Body::Discard) {
+                // What is there at once had come together with what was before it.
+                if !piece.at_once {
+                    self.answer.last_byte = clock::now();
+                }
+                continue;
+            }
             self.answer.last_byte = clock::now();
-            self.hand_over(&piece).await?;
+            self.hand_over(&piece.bytes).await?;
         }
         self.end_body()
     }
 
-    /// The ticket's request and its body; made anew only for another line.
-    fn message(&mut self) -> Result<(Request<()>, Option<Bytes>), Broken> {
+    /// Sends the ticket's request; it is translated anew only for another line.
+    fn ask(&mut self, session: &Session) -> Result<Exchange, Broken> {
         if self.message.as_ref().is_none_or(|message| message.line != self.ticket.line) {
-            let head = self.message.take().map(|message| message.head).unwrap_or_default();
-            let origin = &self.core.plan.urls.origins()[self.ticket.origin as usize];
-            let scheme = match origin.scheme {
-                OriginScheme::Http => Scheme::HTTP,
-                OriginScheme::Https => Scheme::HTTPS,
-            };
-            let translated = message::request(&self.request, scheme, &origin.authority());
-            let (request, body_at) = translated.map_err(|problem| self.failed(Failure::Protocol, &problem))?;
-            let body = &self.request[body_at..];
-            let small_body = (!body.is_empty()).then(|| Bytes::copy_from_slice(body));
-            self.message = Some(Box::new(Message { line: self.ticket.line, request, small_body, head }));
+            self.translate()?;
         }
         let message = self.message.as_ref().expect("it was just made");
         let large_body = self.ticket.large_body.then(|| self.core.work.large_body(&self.ticket));
-        Ok((message.request.clone(), large_body.or_else(|| message.small_body.clone())))
+        let body = large_body.or_else(|| message.small_body.clone());
+        session.send(&message.request, body).map_err(|broken| self.broken(broken))
+    }
+
+    #[inline(never)]
+    fn translate(&mut self) -> Result<(), Broken> {
+        let head = self.message.take().map(|message| message.head).unwrap_or_default();
+        let origin = &self.core.plan.urls.origins()[self.ticket.origin as usize];
+        let scheme = match origin.scheme {
+            OriginScheme::Http => Scheme::HTTP,
+            OriginScheme::Https => Scheme::HTTPS,
+        };
+        let translated = message::request(&self.request, scheme, &origin.authority());
+        let (request, body_at) = translated.map_err(|problem| self.failed(Failure::Protocol, &problem))?;
+        let body = &self.request[body_at..];
+        let small_body = (!body.is_empty()).then(|| Bytes::copy_from_slice(body));
+        self.message = Some(Box::new(Message { line: self.ticket.line, request, small_body, head }));
+        Ok(())
     }
 
     fn broken(&self, broken: h2::Broken) -> Broken {

@@ -166,7 +166,7 @@ fn what_only_a_proxy_looks_for_cannot_be_sought_elsewhere() {
 
 #[test]
 fn what_must_always_hold_holds_for_mutated_proxies() {
-    let corpus: [&[u8]; 8] = [
+    let corpus: [&[u8]; 9] = [
         b"http://proxy:3128",
         b"https://[::1]:8443/",
         b"socks5://me:p%40ss@10.0.0.1",
@@ -175,6 +175,7 @@ fn what_must_always_hold_holds_for_mutated_proxies() {
         b"example.com,.a.b, 10.0.0.0/8",
         b"fe80::/10,*,[::1]",
         b"localhost.",
+        "\u{34f}.癏.,p0".as_bytes(),
     ];
     let telling: [&[u8]; 12] = [b"://", b"@", b":", b"/", b"?", b"[", b"]", b"%", b" ", b",", b".", b"*"];
     crate::mutation::run("proxies", &corpus, &telling, 20_000, fuzz_proxy);

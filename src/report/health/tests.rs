@@ -1,12 +1,16 @@
+//! Runs of a client that something disturbed, and what is said of them.
+
 use super::super::fixture::{MS, Run, US, raw};
 use super::*;
 use crate::plan::RawPlan;
+use crate::plan::raw::RawShape;
 use crate::record::vitals::{Segments, Stall};
 use crate::record::{Outcome, Strain};
 
 /// 20 s at 1,000/s: p99 has room for 200 ms.
 fn open() -> Run {
-    Run::new(&RawPlan { rate: Some("1000".into()), duration: Some("20s".into()), ..raw() })
+    let shape = RawShape { rate: Some("1000".into()), ..RawShape::default() };
+    Run::new(&RawPlan { shape, duration: Some("20s".into()), ..raw() })
 }
 
 /// All requests of it, answered after a millisecond; those intended in the second from 5 s on after `late`.

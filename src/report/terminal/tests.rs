@@ -55,9 +55,14 @@ fn a_closed_run() {
               ?, !: suspect, invalid; Client above says why
               of the time above p99: service 99.8 %, pool lag 0.0 %, client lag 0.2 %
 
+            95 % intervals: n/a, they take a run of 5s or more
+
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4       10000     5000.00         601us        1.09ms      40.0us
             1         4       10000     5000.00         601us        1.09ms      40.0us
+
+            Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
+                          machine (KVM \u{1b}[31m), clock n/a
         "#]],
     );
 }
@@ -103,9 +108,14 @@ fn an_open_run_with_lower_bounds() {
               ?, !: suspect, invalid; Client above says why
               of the time above p99: service 65.5 %, pool lag 34.5 %, client lag 0.0 %
 
+            95 % intervals: n/a, they take a run of 5s or more
+
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4        4500     2250.00         600us        1.09ms      88.9us
             1         4        5121     2560.50         712us       > 800ms      78.1us
+
+            Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
+                          machine (KVM \u{1b}[31m), clock n/a
 
             Warning: [failures] 400 of 10001 requests failed (4.0 %): timeout 400. The
                      server was slower than --timeout: lower the load, or raise it.
@@ -129,6 +139,25 @@ fn an_open_run_with_lower_bounds() {
                      through.
         "#]],
     );
+}
+
+#[test]
+fn a_long_run_has_intervals() {
+    let text = text(&fixture::long());
+    let block = text.split("\n\n").find(|block| block.starts_with("Response")).expect("intervals");
+    expect![[r#"
+        Response          95 % within this run        n_eff         deff
+          p50              605us to      616us        31861          1.8
+          p75              857us to      872us        12317          4.7
+          p90             1.01ms to     1.03ms         4190         13.9
+          p95             1.06ms to     1.08ms         1563         37.3
+          p99             3.00ms to     8.00ms         1204         48.4
+          p99.9           9.00ms to     9.00ms         4880         12.0
+          p99.99  interval n/a (n_eff 4880, needs 36887: a run of about 227s)
+          ok/s           2140.59 to    2295.78
+          errors         0.031 % to    0.072 %        49386          1.0
+          n_eff: independent requests that would tell as much; deff: n / n_eff, about"#]]
+    .assert_eq(block);
 }
 
 #[test]
@@ -167,6 +196,9 @@ fn a_run_with_nothing_answered() {
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4           0        0.00           n/a           n/a         n/a
             1         4           0        0.00           n/a           n/a         n/a
+
+            Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
+                          machine (KVM \u{1b}[31m), clock n/a
 
             Warning: [no_success] not one request was answered below 400: check the URL, and
                      that the server is up.
@@ -212,9 +244,14 @@ fn a_run_interrupted_with_a_lost_worker() {
               ?, !: suspect, invalid; Client above says why
               of the time above p99: service 99.8 %, pool lag 0.0 %, client lag 0.2 %
 
+            95 % intervals: n/a, they take a run of 5s or more
+
             Core  conns        sent      sent/s  response p50  response p99 cpu/request
             0         4        2500     3571.43         597us        1.09ms       160us
             1         4        2500     3571.43         597us        1.09ms       160us LOST
+
+            Measured on:  Linux 6.8.0, CPU n/a, SMT n/a, governor n/a, memory n/a, virtual
+                          machine (KVM \u{1b}[31m), clock n/a
 
             Warning: [worker_lost] the worker of shard 1 of 2 died (assertion failed:
                      \u{1b}[31mgot\u{1b}[0m "x"\nat line 3): its part of the load is

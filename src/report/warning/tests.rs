@@ -6,7 +6,7 @@ use super::super::fixture::{self, FLAGS, MS, Run, US, raw};
 use super::*;
 use crate::plan::RawPlan;
 use crate::plan::raw::RawShape;
-use crate::record::{Latency, Outcome, RunRecord};
+use crate::record::{FindingKind, Latency, Outcome, RunRecord};
 
 fn check((plan, record): &(Plan, RunRecord), expect: Expect) {
     let summary = Summary::new(plan, record);
@@ -237,4 +237,67 @@ fn what_a_dead_origin_held_back_is_not_blamed_on_the_connections() {
     let summary = Summary::new(&plan, &record);
     let unsent = summary.warnings.iter().find(|warning| warning.code() == "unsent").expect("the warning");
     assert!(unsent.text.contains("dead origin") && !unsent.text.contains("Raise -c"), "{}", unsent.text);
+}
+
+/// 60 s of 100 answers a second, which take as many microseconds as `service_us` says of second and number.
+fn minute(service_us: impl Fn(u64, u64) -> u64) -> (Plan, RunRecord) {
+    let mut run = Run::new(&RawPlan { duration: Some("60s".into()), ..raw() });
+    for number in 0..6_000 {
+        let scattered = service_us(number / 100, number) * (900 + number * 7_919 % 200) / 1_000;
+        run.request((number % 2) as usize, number * 10 * MS, 0, scattered * US, Outcome::Answered(200));
+    }
+    run.finish()
+}
+
+#[test]
+fn a_steady_minute_has_none() {
+    check(&minute(|_, _| 1_000), expect![""]);
+}
+
+#[test]
+fn a_cold_start_is_told_with_the_warm_up_that_it_takes() {
+    check(
+        &minute(|second, _| if second < 10 { 1_400 } else { 1_000 }),
+        expect![[r#"
+            warmup_too_short: the first 10s were unlike the rest: response times were 1.40 times theirs, and are in the figures. Use --warmup 10s or more.
+        "#]],
+    );
+}
+
+#[test]
+fn response_times_that_rise_are_told() {
+    check(
+        &minute(|second, _| 1_000 + second * 10),
+        expect![[r#"
+            drift: response times rose over the run (rank correlation of p99 with time 1.00): from its first to its last third p50 by a factor of 1.36, p99 of 1.37. Quantiles mix early and late: find what builds up or warms up, or run longer with a longer --warmup.
+        "#]],
+    );
+}
+
+#[test]
+fn a_second_unlike_the_others_is_told_and_the_first_one_by_its_cause() {
+    check(
+        &minute(|second, _| if second == 40 { 3_000 } else { 1_000 }),
+        expect![[r#"
+        outlier_second: the second at 40s was unlike the others: its p99 was 3.29ms, theirs 1.10ms in the median. The tail is that event's: look at the server's log and at the intervals of the JSON report, and run again.
+        bimodal: response times of ok are of 2 kinds: 98.3 % around 962us, 1.7 % around 3.23ms. Mean and quantiles between them describe none: measure the kinds of requests apart, or find what makes some slow.
+    "#]],
+    );
+    check(
+        &minute(|second, _| if second == 0 { 3_000 } else { 1_000 }),
+        expect![[r#"
+        outlier_second: the first second was unlike the others: its p99 was 3.29ms, theirs 1.10ms in the median. Use --warmup to keep the start out of the figures.
+        bimodal: response times of ok are of 2 kinds: 98.3 % around 962us, 1.7 % around 3.23ms. Mean and quantiles between them describe none: measure the kinds of requests apart, or find what makes some slow.
+    "#]],
+    );
+}
+
+#[test]
+fn answers_of_two_kinds_are_told_with_their_shares() {
+    check(
+        &minute(|_, number| if number.is_multiple_of(5) { 9_000 } else { 1_000 }),
+        expect![[r#"
+        bimodal: response times of ok are of 2 kinds: 80.0 % around 962us, 20.0 % around 9.15ms. Mean and quantiles between them describe none: measure the kinds of requests apart, or find what makes some slow.
+    "#]],
+    );
 }

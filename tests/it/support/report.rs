@@ -120,9 +120,15 @@ impl Report {
         self.at(path).as_array().map(Vec::as_slice).unwrap_or_else(|| panic!("{path} is no list"))
     }
 
+    /// A histogram, whole.
+    #[track_caller]
+    pub(crate) fn histogram(&self, name: &str) -> Histogram<u64> {
+        decode(self.at(&format!("histograms.{name}")))
+    }
+
     /// How many values of a histogram are above `limit`.
     pub(crate) fn slower_than(&self, name: &str, limit: Duration) -> u64 {
-        let histogram = decode(self.at(&format!("histograms.{name}")));
+        let histogram = self.histogram(name);
         let limit = limit.as_nanos() as u64;
         histogram.iter_recorded().filter(|value| value.value_iterated_to() > limit).map(|v| v.count_at_value()).sum()
     }
@@ -136,6 +142,7 @@ impl Report {
             self.check_classes(shard);
         }
         self.check_sums();
+        self.check_tags();
         self.check_histograms();
     }
 
@@ -179,6 +186,28 @@ impl Report {
         assert_eq!(self.number("latency_us.response_ok.count"), self.count("ok"));
         assert_eq!(self.number("latency_us.pool_lag.count"), self.count("sent"));
         assert_eq!(self.number("latency_us.client_lag.count"), self.count("sent"));
+    }
+
+    /// Where lines have tags, each request that was taken up has one.
+    fn check_tags(&self) {
+        let tags = self.list("tags");
+        if tags.is_empty() {
+            return;
+        }
+        for name in ["sent", "ok", "http_error", "failed", "in_flight_at_end"] {
+            let sum: u64 = tags.iter().map(|tag| whole(&tag["counts"][name])).sum();
+            assert_eq!(sum, self.count(name), "tags sum to counts.{name}");
+        }
+        for (kind, total) in self.at("failures").as_object().expect("an object") {
+            let sum: u64 = tags.iter().map(|tag| whole(&tag["failures"][kind])).sum();
+            assert_eq!(sum, whole(total), "tags sum to failures.{kind}");
+        }
+        let count = |tag: &Value| whole(&tag["latency_us"]["response"]["count"]);
+        let sum: u64 = tags.iter().map(count).sum();
+        assert_eq!(sum + self.count("unsent"), self.number("latency_us.response.count"), "tags sum to response.count");
+        for tag in tags {
+            assert_eq!(decode(&tag["histograms"]["response"]).len(), count(tag), "{}", tag["tag"]);
+        }
     }
 
     /// Each blob decodes and holds as many values as the figures beside it say.
