@@ -109,7 +109,7 @@ pub enum Reason {
 
 /// How many retries the whole run may make: a tenth of its requests, never fewer than 100 and than 10 for each second.
 ///
-/// Shared by all cores, touched by a core once in [`REPORT_EVERY`] requests and once a retry.
+/// Shared by all cores, touched by a core once in 64 requests and once a retry.
 #[derive(Debug, Default)]
 pub struct Budget {
     requests: AtomicU64,

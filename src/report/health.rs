@@ -299,7 +299,7 @@ fn tail(record: &RunRecord, q: f64) -> Option<(Tail, Nanos)> {
     // The sum of response times is one of bucket mid-points: off by half a bucket at most.
     let whole = sum_ns.max((client.0 + pool.0) as f64);
     let (client_share, pool_share) = (client.0 as f64 / whole, pool.0 as f64 / whole);
-    let tail = Tail { client: client_share, pool: pool_share, service: 1.0 - client_share - pool_share };
+    let tail = Tail { client: client_share, pool: pool_share, service: (1.0 - client_share - pool_share).max(0.0) };
     Some((tail, Nanos(client.0 / count)))
 }
 

@@ -93,7 +93,7 @@ mod tests {
             ..RawNetwork::default()
         };
         let expected = [
-            "  from 127.0.0.1-127.0.0.2, 127.0.0.9, ::1 and 1 more",
+            "  from 127.0.0.0/30, 127.0.0.9, ::1 and 1 more",
             "  through the interface lo",
             "  to IPv6 addresses alone",
             "  connected to elsewhere: ::localhost:",
