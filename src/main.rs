@@ -24,6 +24,7 @@ fn run() -> Result<u8, Box<dyn Error>> {
     let args = match cli::parse()? {
         Command::Bench(args) if args.prints_plan() => return cli::plan_print::run(*args, &machine),
         Command::Bench(args) => args,
+        Command::Fetch(args) => return cli::fetch::run(*args, &machine),
         Command::Target(args) => return cli::target::run(&args, &machine),
         Command::Help(args) => return cli::help::run(&args),
         Command::Completions(args) => return Ok(cli::pages::completions(&args)?),

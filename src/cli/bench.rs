@@ -264,14 +264,14 @@ impl From<OrderArg> for Order {
     }
 }
 
-fn input(path: PathBuf) -> Input {
+pub(super) fn input(path: PathBuf) -> Input {
     if path == Path::new("-") {
-        return Input::new("standard input".to_owned(), || Ok(Box::new(io::stdin().lock())));
+        return Input::standard();
     }
     Input::new(path.display().to_string(), move || Ok(Box::new(fs::File::open(&path)?)))
 }
 
-fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {
+pub(super) fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {
     let mut headers = Vec::with_capacity(arguments.len());
     for argument in arguments {
         let Some(path) = argument.strip_prefix('@') else {
@@ -287,7 +287,7 @@ fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {
     Ok(headers)
 }
 
-fn body(argument: &str) -> Result<Vec<u8>, PlanError> {
+pub(super) fn body(argument: &str) -> Result<Vec<u8>, PlanError> {
     match argument.strip_prefix('@') {
         None => Ok(argument.as_bytes().to_vec()),
         Some(path) => {

@@ -1,5 +1,6 @@
 //! Exit codes; a contract (section 4).
 
+use crate::record::RunRecord;
 use crate::report::Summary;
 
 /// It ran and the answer is no.
@@ -12,6 +13,19 @@ pub const NO_ANSWER: u8 = 3;
 pub const BUG: u8 = 101;
 /// Ended by SIGINT or SIGTERM.
 pub const INTERRUPTED: u8 = 130;
+
+/// What a finished retrieval exits with: 0 where every line has its record and one at least is ok; `strict`: where all are.
+pub fn of_fetch(record: &RunRecord, strict: bool) -> u8 {
+    let lines = record.fetched.clone().unwrap_or_default();
+    let ok = lines.ok + lines.skipped_ok;
+    match record {
+        record if !record.bugs.is_empty() => BUG,
+        record if record.shards.iter().any(|shard| shard.lost.is_some()) => NO_ANSWER,
+        record if record.interrupted => INTERRUPTED,
+        _ if ok == 0 || (strict && ok < lines.lines + lines.skipped) => NO,
+        _ => 0,
+    }
+}
 
 /// What a finished run exits with; the gravest finding counts.
 pub fn of(summary: &Summary<'_>) -> u8 {

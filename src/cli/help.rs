@@ -23,7 +23,7 @@ struct Topic {
     text: &'static str,
 }
 
-const TOPICS: [Topic; 14] = [
+const TOPICS: [Topic; 15] = [
     Topic {
         name: "measuring",
         about: "how to get numbers that mean something",
@@ -41,6 +41,7 @@ const TOPICS: [Topic; 14] = [
         text: include_str!("topics/shapes.txt"),
     },
     Topic { name: "urlset", about: "many URLs: -i and its lines", text: include_str!("topics/urlset.txt") },
+    Topic { name: "fetch", about: "a list of URLs, each once: fetch", text: include_str!("topics/fetch.txt") },
     Topic { name: "checks", about: "what answers must be", text: include_str!("topics/checks.txt") },
     Topic { name: "http", about: "HTTP/2, streams, pipelines", text: include_str!("topics/http.txt") },
     Topic {

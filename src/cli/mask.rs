@@ -63,12 +63,13 @@ pub(super) enum Kind {
 }
 
 /// All of them, by their long and short names.
-const OPTIONS: [(&str, Option<char>, Kind); 7] = [
+const OPTIONS: [(&str, Option<char>, Kind); 8] = [
     ("header", Some('H'), Kind::Header),
     ("body", Some('b'), Kind::Body),
     ("user", Some('u'), Kind::Credentials),
     ("bearer", None, Kind::Credentials),
     ("proxy", Some('x'), Kind::Proxy),
+    ("cookie", None, Kind::Body),
     ("expect-header", None, Kind::ExpectedHeader),
     ("expect-body", None, Kind::ExpectedBody),
 ];

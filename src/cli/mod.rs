@@ -7,6 +7,7 @@ mod driver;
 mod embedded;
 pub mod exit;
 mod expect;
+pub mod fetch;
 pub mod help;
 mod http;
 mod mask;
@@ -49,6 +50,8 @@ pub struct Cli {
 pub enum Command {
     /// Send requests and report what came back
     Bench(Box<bench::Args>),
+    /// Fetch a list of URLs, each once, and write a record of each
+    Fetch(Box<fetch::Args>),
     /// Serve the embedded target until SIGTERM or SIGINT
     Target(target::Args),
     /// Print the overview, a topic, or the help of a subcommand

@@ -137,6 +137,14 @@ fn files(reports: Vec<PathBuf>, artefacts: &ArtefactArgs, format: Format) -> Vec
     reports.chain(artefacts).collect()
 }
 
+/// Whether the file that an `option` names could be written.
+///
+/// # Errors
+/// Why not, and the remedy.
+pub(super) fn writable(option: &str, path: &Path) -> Result<(), PlanError> {
+    check_file(path).map_err(|problem| PlanError::new(format!("{option} {}", path.display()), problem))
+}
+
 /// What is wrong with a place for a file.
 fn check_file(path: &Path) -> Result<(), String> {
     if path == Path::new("-") {

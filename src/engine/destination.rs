@@ -43,9 +43,37 @@ pub(super) struct Destination {
     pub(super) session: Option<TlsSession>,
     /// The plan's proxies that connections go through in turn; none: straight to the peers.
     pub(super) proxies: Range<u32>,
+    /// The origin itself, where the plan does not name it.
+    pub(super) later: Option<Box<Origin>>,
 }
 
 impl Destination {
+    /// Where connections to an origin go that came up during the run; names are looked up when they are opened.
+    ///
+    /// # Errors
+    /// A host that no certificate can name.
+    pub(super) fn later(plan: &Plan, origin: Origin, tls: Option<&Client>) -> Result<Self, String> {
+        let (network, proxies) = (&plan.network, plan.proxies.of(&origin));
+        let mut to = Self { proxies, ..Self::default() };
+        if let Some(client) = tls.filter(|_| origin.scheme == Scheme::Https) {
+            to.name = Some(client.server_name(&origin)?);
+        }
+        let place = network.place(&origin);
+        if let Some(socket) = &network.socket {
+            to.peers = vec![Peer::unix(socket)];
+        } else if to.proxies.is_empty() || plan.proxies.want_addresses(&to.proxies) {
+            match network.known(&place) {
+                Some(addresses) => {
+                    let admitted = network.admitted(addresses).map_err(|unfit| unfit.to_string())?;
+                    to.peers = admitted.into_iter().map(Peer::Tcp).collect();
+                }
+                None => to.afresh = Some(place),
+            }
+        }
+        to.later = Some(Box::new(origin));
+        Ok(to)
+    }
+
     /// Whether its name has an address, or may have one when it is looked up anew.
     pub(super) fn can_be_sought(&self) -> bool {
         !self.peers.is_empty() || self.afresh.is_some()
@@ -136,7 +164,8 @@ impl Destinations {
     pub(super) fn look(&mut self, plan: &Plan) -> Result<(), StartError> {
         let origins = plan.urls.origins();
         let proxies = plan.proxies.list.iter().map(|proxy| &proxy.at);
-        if origins.iter().chain(proxies.clone()).all(|at| at.scheme == Scheme::Http) {
+        // Of what comes up during the run anything may be https.
+        if !plan.is_fetched() && origins.iter().chain(proxies.clone()).all(|at| at.scheme == Scheme::Http) {
             return Ok(());
         }
         let roots = Roots::load(&plan.tls.trust).map_err(StartError::Tls)?;

@@ -7,12 +7,12 @@ use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
 use super::destination::Destination;
 use super::gateway::{Gateway, Stage};
+use super::origins::{Known, Origins};
 use super::watch::{Expired, Watch};
 use super::work::{Dial, Handshake};
 use crate::clock;
@@ -53,7 +53,7 @@ pub(crate) enum Opened {
 /// One core's way to all origins.
 #[derive(Debug)]
 pub(crate) struct Dialler {
-    destinations: Arc<Vec<Destination>>,
+    origins: Rc<Origins>,
     /// For https origins; `None` where there are none.
     tls: Option<Client>,
     http: Http,
@@ -66,8 +66,6 @@ pub(crate) struct Dialler {
     timeout: Nanos,
     /// Which address of each origin is the first, another one for each core.
     first: usize,
-    /// How many addresses of each origin have been tried.
-    turns: Vec<Cell<usize>>,
     /// Sources are dealt to the cores of this process in turn: one takes `place`, `place + cores`, …
     place: usize,
     cores: usize,
@@ -80,14 +78,13 @@ impl Dialler {
     pub(crate) fn new(
         plan: &Plan,
         shard: &Shard,
-        destinations: Arc<Vec<Destination>>,
+        origins: Rc<Origins>,
         resolver: Option<Resolver>,
         tls: Option<Client>,
         gateway: Option<Gateway>,
     ) -> Self {
-        let turns = destinations.iter().map(|_| Cell::new(0)).collect();
         Self {
-            destinations,
+            origins,
             tls,
             http: plan.http,
             gateway,
@@ -95,7 +92,6 @@ impl Dialler {
             network: plan.network.clone(),
             timeout: plan.timeouts.connect,
             first: shard.index as usize,
-            turns,
             place: shard.place,
             cores: plan.cores.len(),
             running: Rc::default(),
@@ -107,29 +103,35 @@ impl Dialler {
         &self.running
     }
 
-    /// How many origins there are.
-    pub(crate) fn origins(&self) -> usize {
-        self.destinations.len()
+    /// All origins that there are.
+    pub(crate) fn origins(&self) -> &Rc<Origins> {
+        &self.origins
     }
 
     /// The proxies that the origin is reached through, if any.
-    fn gateway(&self, origin: u32) -> Option<(&Gateway, &Destination)> {
-        let destination = &self.destinations[origin as usize];
-        self.gateway.as_ref().filter(|_| !destination.proxies.is_empty()).map(|gateway| (gateway, destination))
+    fn gateway(&self, origin: u32) -> Option<(&Gateway, Rc<Known>)> {
+        let gateway = self.gateway.as_ref()?;
+        let known = self.origins.at(origin);
+        (!known.to.proxies.is_empty()).then_some((gateway, known))
     }
 
     /// Whether the origin's name, or that of a proxy to it, has been found to have one, or will be sought again.
     pub(crate) fn has_address(&self, origin: u32) -> bool {
         match self.gateway(origin) {
-            None => self.destinations[origin as usize].can_be_sought(),
-            Some((gateway, to)) => gateway.leads(to),
+            None => self.origins.at(origin).to.can_be_sought(),
+            Some((gateway, known)) => gateway.leads(&known.to),
         }
     }
 
     /// Until when all proxies to the origin rest, and how the last attempt failed.
     pub(crate) fn rest(&self, origin: u32, now: Nanos) -> Option<(Nanos, Failure)> {
-        let (gateway, to) = self.gateway(origin)?;
-        gateway.rest(origin, to, now)
+        let (gateway, known) = self.gateway(origin)?;
+        gateway.rest(origin, &known.to, now)
+    }
+
+    /// What is remembered of an origin is of no use any more.
+    pub(crate) fn forget(&self, origin: u32) {
+        self.gateway.iter().for_each(|gateway| gateway.forget(origin));
     }
 
     /// The first failure of a proxy that another one made good.
@@ -139,9 +141,9 @@ impl Dialler {
 
     /// The proxy that was to forward requests of this `form` does not do so for us; says why.
     pub(crate) fn turned_away(&self, form: u32, origin: u32, now: Nanos) -> String {
-        let (gateway, _) = self.gateway(origin).expect("only a proxy's requests have a form of their own");
+        let (gateway, known) = self.gateway(origin).expect("only a proxy's requests have a form of their own");
         gateway.failed(form - 1, origin, (Stage::Proxy, Failure::Proxy), now, now);
-        gateway.explain(form - 1, origin, Stage::Proxy, AUTHENTICATION_REQUIRED)
+        gateway.explain(form - 1, (origin, &known.to), Stage::Proxy, AUTHENTICATION_REQUIRED)
     }
 
     /// Tries each peer of the origin once, in rotation, within one connect timeout that began at `started`.
@@ -152,22 +154,24 @@ impl Dialler {
         watch: &Watch,
         limit: Nanos,
     ) -> Result<(Opened, Dial), Refused> {
-        if let Some((gateway, to)) = self.gateway(origin) {
+        if let Some((gateway, known)) = self.gateway(origin) {
             // In a box: it is rare, and much larger than all the rest.
-            return Box::pin(self.dial_through(gateway, origin, to, started, watch, limit)).await;
+            return Box::pin(self.dial_through(gateway, origin, &known.to, started, watch, limit)).await;
         }
-        let destination = &self.destinations[origin as usize];
+        let known = self.origins.at(origin);
+        let destination = &known.to;
         let timeout = Nanos(started.0 + self.timeout.0);
         let found;
-        let peers = match (&self.resolver, &destination.afresh) {
-            (Some(resolver), Some(place)) => {
+        let peers = match (&self.resolver, &destination.afresh, known.found.get()) {
+            (_, _, Some(found)) => found,
+            (Some(resolver), Some(place), None) => {
                 found = self.look_up(resolver, place, watch, timeout, limit).await?;
-                &found
+                if self.origins.keeps_addresses() { known.found.get_or_init(|| found) } else { &found }
             }
             _ => &destination.peers,
         };
         let mut last = Refused::Failed(Failure::Resolve, "the name has no address".to_owned());
-        let turns = &self.turns[origin as usize];
+        let turns = &known.turn;
         for _ in peers {
             let turn = turns.replace(turns.get() + 1);
             let peer = &peers[(self.first + turn) % peers.len()];
@@ -251,7 +255,7 @@ impl Dialler {
                 }
             };
             gateway.failed(index, origin, (stage.get(), failure), began, ended);
-            last = Some((failure, gateway.explain(index, origin, stage.get(), &reason)));
+            last = Some((failure, gateway.explain(index, (origin, to), stage.get(), &reason)));
             if matches!(stage.get(), Stage::Name | Stage::Origin) || ended >= timeout {
                 break;
             }
@@ -351,6 +355,7 @@ pub(super) fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, SocketAddr, TcpListener};
+    use std::sync::Arc;
 
     use super::super::control::NEVER;
     use super::super::pool::{GiveBack, Pool};
@@ -373,9 +378,10 @@ mod tests {
         let destination = Destination { peers, ..Destination::default() };
         let machine = Machine { cpus: vec![Cpu { id: 0, core: 0 }], quota: None };
         let raw = RawPlan { urls: vec!["http://host/".into()], network, ..RawPlan::default() };
-        let plan = plan::validate(&raw, &machine).expect("a plan");
+        let plan = Arc::new(plan::validate(&raw, &machine).expect("a plan"));
         let shard = plan::shards(&plan)[0];
-        let dialler = Dialler::new(&plan, &shard, Arc::new(vec![destination]), None, None, None);
+        let origins = Rc::new(Origins::new(Arc::clone(&plan), None, &[Arc::new(destination)]));
+        let dialler = Dialler::new(&plan, &shard, origins, None, None, None);
         let pool = Pool::new(dialler, 8, 1, u64::MAX);
         let watch = Watch::default();
         runtime.block_on(async {

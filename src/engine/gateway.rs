@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::destination::Destination;
 use super::dialler::reason;
+use super::origins;
 use super::rest::Rest;
 use crate::net::connect::{Peer, Route};
 use crate::net::resolve::Resolver;
@@ -17,7 +18,7 @@ use crate::net::tls::Client;
 use crate::net::tunnel;
 use crate::plan::origin::Scheme;
 use crate::plan::proxy::{Protocol, Proxy};
-use crate::plan::{Origin, Plan, Shard};
+use crate::plan::{Plan, Shard};
 use crate::record::Failure;
 use crate::units::Nanos;
 use crate::wire::proxy::{Refusal, Tunnel};
@@ -102,10 +103,6 @@ impl Gateway {
         &self.plan.proxies.list[index as usize]
     }
 
-    fn origin(&self, index: u32) -> &Origin {
-        &self.plan.urls.origins()[index as usize]
-    }
-
     /// Whether one of the proxies to `to` has an address, and so has `to` what that one is to be told.
     pub(super) fn leads(&self, to: &Destination) -> bool {
         to.proxies.clone().any(|index| self.can_be_asked(index, to))
@@ -186,6 +183,11 @@ impl Gateway {
         trouble.failure = failure;
     }
 
+    /// The index of this origin will be another one's.
+    pub(super) fn forget(&self, origin: u32) {
+        self.troubles.borrow_mut().retain(|(_, of), _| *of != Some(origin));
+    }
+
     /// A proxy failed so, and another one led to the origin instead.
     pub(super) fn pass_over(&self, broken: Broken) {
         self.passed_over.borrow_mut().get_or_insert(broken);
@@ -216,7 +218,7 @@ impl Gateway {
         to: &Destination,
         stage: &Cell<Stage>,
     ) -> Result<(Stream, u32), Broken> {
-        let (proxy, target) = (self.proxy(index), self.origin(origin));
+        let (proxy, target) = (self.proxy(index), origins::origin(&self.plan, origin, to));
         if proxy.protocol == Protocol::Http && target.scheme == Scheme::Http {
             return Ok((self.connect(index).await?, index + 1));
         }
@@ -284,10 +286,10 @@ impl Gateway {
         Ok(admitted.into_iter().map(Peer::Tcp).collect())
     }
 
-    /// What a failure at `stage` is called.
-    pub(super) fn explain(&self, index: u32, origin: u32, stage: Stage, reason: &str) -> String {
+    /// What a failure at `stage` is called, on the way to `origin`, which is found at `to`.
+    pub(super) fn explain(&self, index: u32, (origin, to): (u32, &Destination), stage: Stage, reason: &str) -> String {
         let proxy = self.proxy(index);
-        let target = self.origin(origin);
+        let target = origins::origin(&self.plan, origin, to);
         match stage {
             Stage::Name => reason.to_owned(),
             Stage::Proxy => format!("proxy {proxy}: {reason}"),

@@ -69,7 +69,9 @@ impl Load {
     pub fn new(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, turn_page: TurnPage) -> Self {
         // Another seed, so that a warm-up does not rehearse the very arrivals and draws that are measured.
         let warmup_seed = plan.seed ^ 0x5741_524d;
-        let walk = |seed| Walk::new(plan.order, plan.urls.len(), seed, shard.index, shard.count);
+        // Where there are no lines, somebody else chooses what to ask for.
+        let lines = plan.urls.len().max(1);
+        let walk = |seed| Walk::new(plan.order, lines, seed, shard.index, shard.count);
         // A shuffle is one for the whole run.
         let warmup_walk = if plan.order == Order::Random { walk(warmup_seed) } else { walk(plan.seed) };
         let walk = walk(plan.seed);
@@ -109,6 +111,13 @@ impl Load {
             spare,
             state,
         }
+    }
+
+    /// Counts one more request as taken at `now`, by whoever chooses them in its place.
+    pub(crate) fn take(&self, now: Nanos) {
+        let state = &mut *self.state.borrow_mut();
+        state.measured.taken += 1;
+        state.tally.flow.enter(now);
     }
 
     fn share(&self) -> Option<u64> {
@@ -316,8 +325,8 @@ impl Source for Load {
 }
 
 impl Work for Load {
-    fn origin_of(&self, k: u64) -> u32 {
-        self.plan.urls.template(self.walk.line(&self.plan.urls, k)).origin
+    fn origin_of(&self, k: u64) -> Option<u32> {
+        Some(self.plan.urls.template(self.walk.line(&self.plan.urls, k)).origin)
     }
 
     fn finish(&self, abandoned: bool, waits: Waits) -> Finished {

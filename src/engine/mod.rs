@@ -11,11 +11,12 @@ mod gateway;
 mod heart;
 pub mod load;
 pub mod machine;
+pub(crate) mod origins;
 mod pacer;
 mod pipe;
 mod pool;
 pub mod preflight;
-mod rest;
+pub(crate) mod rest;
 mod slot;
 mod strain;
 mod watch;
@@ -33,6 +34,7 @@ use control::{NEVER, Pulse};
 use preflight::Cleared;
 use strain::Meter;
 use watchdog::Watchdog;
+pub(crate) use worker::Seat;
 use worker::{Assignment, Event};
 
 use crate::clock;
@@ -173,7 +175,31 @@ pub fn run(
     control: &Arc<Control>,
     observe: &mut dyn FnMut(Progress<'_>),
 ) -> Result<RunRecord, StartError> {
-    Team::run(plan, shards, machine, cleared, control, worker::run, observe)
+    Team::run(plan, shards, machine, cleared, control, || worker::run, observe)
+}
+
+/// The same with other work than load: `new_work` gives for each shard, in order, what makes its work.
+///
+/// # Errors
+/// [`StartError`], before anything was sent.
+pub(crate) fn run_work<W, N>(
+    plan: &Arc<Plan>,
+    shards: &[Shard],
+    machine: &Machine,
+    cleared: Cleared,
+    control: &Arc<Control>,
+    mut new_work: impl FnMut() -> N,
+    observe: &mut dyn FnMut(Progress<'_>),
+) -> Result<RunRecord, StartError>
+where
+    W: work::Work,
+    N: FnOnce(Seat) -> W + Send + 'static,
+{
+    let life = || {
+        let new_work = new_work();
+        |assignment| worker::run_work(assignment, new_work)
+    };
+    Team::run(plan, shards, machine, cleared, control, life, observe)
 }
 
 /// The workers, seen from the main thread.
@@ -199,17 +225,17 @@ struct Member {
 }
 
 impl Team {
-    /// The run of [`run`], with workers that live by `live`.
-    fn run(
+    /// The run of [`run`], with workers whose lives are those of `life`, each its own.
+    fn run<L: FnOnce(Assignment) + Send + 'static>(
         plan: &Arc<Plan>,
         shards: &[Shard],
         machine: &Machine,
         cleared: Cleared,
         control: &Arc<Control>,
-        live: fn(Assignment),
+        life: impl FnMut() -> L,
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<RunRecord, StartError> {
-        let mut team = Self::start(plan, shards, &cleared, control, live)?;
+        let mut team = Self::start(plan, shards, &cleared, control, life)?;
         team.await_connections(plan, control)?;
         team.strain = Meter::new(&plan.cores);
         let start = Nanos(clock::now().0 + LEAD.0);
@@ -225,17 +251,17 @@ impl Team {
         Ok(team.conclude(control, [t0_unix, ended_unix], environment, cleared))
     }
 
-    fn start(
+    fn start<L: FnOnce(Assignment) + Send + 'static>(
         plan: &Arc<Plan>,
         shards: &[Shard],
         cleared: &Cleared,
         control: &Arc<Control>,
-        live: fn(Assignment),
+        mut life: impl FnMut() -> L,
     ) -> Result<Self, StartError> {
         let (sender, events) = mpsc::channel();
         let mut members = Vec::with_capacity(shards.len());
-        let list = Arc::new(cleared.destinations.list.clone());
-        let per_connection = plan.network.dns == Dns::PerConnection;
+        let list: Arc<Vec<_>> = Arc::new(cleared.destinations.list.iter().cloned().map(Arc::new).collect());
+        let per_connection = plan.network.dns == Dns::PerConnection || plan.is_fetched();
         let resolver = per_connection.then(|| Resolver::start(plan.connections as usize)).transpose();
         let resolver = resolver.map_err(StartError::Thread)?;
         for &shard in shards {
@@ -259,6 +285,7 @@ impl Team {
                 pages: pages_receiver,
             };
             let name = format!("shard-{}", shard.index);
+            let live = life();
             let thread = thread::Builder::new().name(name).spawn(move || live(assignment));
             let thread = Some(thread.map_err(StartError::Thread)?);
             members.push(Member { shard, go: Some(go), pages, watchdog: Watchdog::new(pulse), thread, ended: None });
@@ -443,6 +470,7 @@ impl Team {
             io_uring_refused: cleared.io_uring_refused,
             origins: cleared.destinations.reached(),
             findings: cleared.findings,
+            fetched: None,
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) use self::streams::Carrier;
 use self::streams::{Shared, Streams};
 use super::control::NEVER;
 use super::dialler::{Dialler, Opened, Refused};
+use super::origins::Origins;
 use super::pipe::Pipe;
 use super::rest::Rest;
 use super::watch::{Expired, Watch};
@@ -56,6 +57,8 @@ pub(crate) struct Pool {
     dialler: Dialler,
     /// Most connections open at once.
     capacity: u32,
+    /// There are several origins, or may be.
+    several: bool,
     /// Most requests of one connection.
     requests_max: u64,
     buffer_bytes: usize,
@@ -91,8 +94,9 @@ impl Pool {
     /// At most `capacity` connections, of each at most `streams` at a time where it is HTTP/2, and on each at most
     /// `requests_max` requests.
     pub(crate) fn new(dialler: Dialler, capacity: u32, streams: u32, requests_max: u64) -> Self {
-        let origins = RefCell::new((0..dialler.origins()).map(|_| Origin::default()).collect());
+        let origins = RefCell::new((0..dialler.origins().len()).map(|_| Origin::default()).collect());
         Self {
+            several: dialler.origins().several(),
             dialler,
             capacity,
             requests_max,
@@ -117,7 +121,7 @@ impl Pool {
     /// The connection to `origin` that was used last, if one is idle; else a stream of one that has one to lend.
     pub(crate) fn idle(&self, origin: u32, now: Nanos) -> Option<Result<Leased, Refused>> {
         let pooled = |way| Leased::Ready(Lease { way, arrival: None });
-        let Some(connection) = self.origins.borrow_mut()[origin as usize].idle.pop() else {
+        let Some(connection) = self.pop_idle(origin) else {
             return self.lend_stream(origin, Nanos::ZERO).map(|stream| Ok(pooled(Way::Shared(stream))));
         };
         if now.0 - connection.idle_since.0 < LOOK_AFTER.0 {
@@ -139,6 +143,18 @@ impl Pool {
         })
     }
 
+    fn pop_idle(&self, origin: u32) -> Option<Box<Connection>> {
+        let origins = &mut *self.origins.borrow_mut();
+        match origins.get_mut(origin as usize) {
+            Some(origin) => origin.idle.pop(),
+            None => {
+                // It came up during the run.
+                origins.resize_with(origin as usize + 1, Origin::default);
+                None
+            }
+        }
+    }
+
     fn lend_stream(&self, origin: u32, after: Nanos) -> Option<Rc<Shared>> {
         let used = self.next_use();
         let (lent, closed) = self.origins.borrow_mut()[origin as usize].streams.lend(after, self.streams, used);
@@ -157,6 +173,7 @@ impl Pool {
     ///
     /// No storms: where the last attempt failed, the origin rests first, and then one caller tries for all that wait.
     pub(crate) async fn dial(&self, origin: u32, fresh: bool, watch: &Watch, limit: Nanos) -> Result<Lease, Refused> {
+        self.close_forgotten();
         let asked = clock::now();
         let after = if fresh { asked } else { Nanos::ZERO };
         self.turn_to_dial(origin, asked, watch, limit).await?;
@@ -180,6 +197,19 @@ impl Pool {
             }
         }
         self.open_new(origin, watch, limit).await
+    }
+
+    /// Closes connections to origins that nobody needs any more.
+    fn close_forgotten(&self) {
+        while let Some(index) = self.dialler.origins().next_forgotten() {
+            self.dialler.forget(index);
+            let Some(mut origin) = self.origins.borrow_mut().get_mut(index as usize).map(std::mem::take) else {
+                continue;
+            };
+            let closed = origin.idle.drain(..).map(|connection| connection.stream.close()).count() as u32;
+            let closed = closed + origin.streams.close_all();
+            (0..closed).for_each(|_| self.free_place());
+        }
     }
 
     /// Counts one more connection as open, where there may be one more.
@@ -250,7 +280,7 @@ impl Pool {
             let wait = {
                 let origins = &mut *self.origins.borrow_mut();
                 // A slot that waits here is one less for the other origins.
-                let several = origins.len() > 1;
+                let several = self.several;
                 let state = &mut origins[origin as usize];
                 match state.failed {
                     Some((at, failure)) if at > asked => {
@@ -311,7 +341,7 @@ impl Pool {
         }
         let mut origins = self.origins.borrow_mut();
         connection.idle_since = now;
-        if origins.len() > 1 {
+        if self.several {
             self.uses.set(self.uses.get() + 1);
             connection.used = self.uses.get();
             self.remember(connection.origin, connection.used, &origins);
@@ -339,6 +369,11 @@ impl Pool {
         // It is idle in a moment, and its room for the taking.
         self.room.call_one();
         Some(unwanted)
+    }
+
+    /// The origins that there are connections to.
+    pub(crate) fn origins(&self) -> &Origins {
+        self.dialler.origins()
     }
 
     /// The first failure of a connection that another one made good.

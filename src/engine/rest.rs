@@ -8,16 +8,16 @@ const REST_MAX: Nanos = Nanos::from_secs(1);
 
 /// The rests of whatever could not be had.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rest {
+pub(crate) struct Rest {
     /// Of the current one, or the last; zero while all is well.
-    pub(super) length: Nanos,
+    pub(crate) length: Nanos,
     /// The end of it.
-    pub(super) until: Nanos,
+    pub(crate) until: Nanos,
 }
 
 impl Rest {
     /// An attempt from `started` to `ended` failed; the attempts of one period count as one.
-    pub(super) fn fail(&mut self, started: Nanos, ended: Nanos) {
+    pub(crate) fn fail(&mut self, started: Nanos, ended: Nanos) {
         if started >= self.until {
             self.length = Nanos((self.length.0 * 2).clamp(REST_MIN.0, REST_MAX.0));
             self.until = Nanos(ended.0 + self.length.0);

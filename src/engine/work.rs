@@ -165,8 +165,9 @@ pub trait Sink {
 
 /// A kind of work: what a worker asks of it besides its requests and answers.
 pub(crate) trait Work: Source + Sink + 'static {
-    /// The origin that the worker's `k`-th request goes to: its connections are opened before the start.
-    fn origin_of(&self, k: u64) -> u32;
+    /// The origin that the worker's `k`-th request goes to, where that is known: its connections are opened before the
+    /// start.
+    fn origin_of(&self, k: u64) -> Option<u32>;
 
     /// Counts what was never taken up and hands everything over; `abandoned`: the worker died with requests in flight.
     fn finish(&self, abandoned: bool, waits: Waits) -> Finished;

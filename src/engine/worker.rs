@@ -13,6 +13,7 @@ use super::dialler::{Dialler, Refused};
 use super::gateway::Gateway;
 use super::heart::Heart;
 use super::load::{Load, TurnPage};
+use super::origins::Origins;
 use super::pool::GiveBack;
 use super::slot::Slot;
 use super::work::{Finished, Work};
@@ -45,7 +46,7 @@ pub(crate) struct Assignment {
     pub(crate) plan: Arc<Plan>,
     pub(crate) shard: Shard,
     pub(crate) driver: Driver,
-    pub(crate) destinations: Arc<Vec<Destination>>,
+    pub(crate) destinations: Arc<Vec<Arc<Destination>>>,
     /// For names that are looked up anew for each connection.
     pub(crate) resolver: Option<Resolver>,
     /// For https origins.
@@ -61,13 +62,30 @@ pub(crate) struct Assignment {
     pub(crate) pages: mpsc::Receiver<Box<Interval>>,
 }
 
+/// What the work of a core is made from.
+pub(crate) struct Seat {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) shard: Shard,
+    pub(crate) control: Arc<Control>,
+    pub(crate) turn_page: TurnPage,
+    /// Of the core; work may add to them.
+    pub(crate) origins: Rc<Origins>,
+}
+
 /// A load worker's whole life, on its own thread.
 pub(crate) fn run(assignment: Assignment) {
-    run_work(assignment, Load::new);
+    run_work(assignment, Seat::load);
+}
+
+impl Seat {
+    /// The load of the plan's shard.
+    pub(crate) fn load(self) -> Load {
+        Load::new(self.plan, self.shard, self.control, self.turn_page)
+    }
 }
 
 /// A worker's whole life, whatever its work.
-fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Shard, Arc<Control>, TurnPage) -> W) {
+pub(crate) fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Seat) -> W) {
     let Assignment { plan, shard, driver, destinations, resolver, tls, gateway, control, pulse, events, go, pages } =
         assignment;
     let index = shard.place;
@@ -88,8 +106,9 @@ fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Arc<Plan>, Sh
         // The main thread gives pages back; one more is made only where it has fallen seconds behind.
         pages.try_recv().unwrap_or_default()
     };
-    let dialler = Dialler::new(&plan, &shard, destinations, resolver, tls, gateway);
-    let work = new_work(Arc::clone(&plan), shard, control, Box::new(turn_page));
+    let origins = Rc::new(Origins::new(Arc::clone(&plan), tls.clone(), &destinations));
+    let dialler = Dialler::new(&plan, &shard, Rc::clone(&origins), resolver, tls, gateway);
+    let work = new_work(Seat { plan: Arc::clone(&plan), shard, control, turn_page: Box::new(turn_page), origins });
     let core = Rc::new(Core::new(plan, &shard, dialler, work));
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&core, &heart, &events, &go))));
     let lost = result.err().map(|panic| panic_text(&*panic));
@@ -131,7 +150,7 @@ async fn open_connections<W: Work>(core: &Rc<Core<W>>, heart: &Heart) -> (u64, O
         async move |core: Rc<Core<W>>| {
             while opening.next.get() < connections {
                 let k = opening.next.replace(opening.next.get() + 1);
-                let origin = core.work.origin_of(k);
+                let Some(origin) = core.work.origin_of(k) else { return };
                 if opening.refused.borrow().contains(&origin) {
                     continue;
                 }
@@ -256,7 +275,7 @@ mod tests {
     }
 
     impl Work for Faulty {
-        fn origin_of(&self, k: u64) -> u32 {
+        fn origin_of(&self, k: u64) -> Option<u32> {
             self.load.origin_of(k)
         }
 
@@ -266,10 +285,7 @@ mod tests {
     }
 
     fn run_faulty(assignment: Assignment) {
-        run_work(assignment, |plan, shard, control, turn_page| Faulty {
-            load: Load::new(plan, shard, control, turn_page),
-            taken: Cell::new(0),
-        });
+        run_work(assignment, |seat| Faulty { load: seat.load(), taken: Cell::new(0) });
     }
 
     #[test]
@@ -290,7 +306,7 @@ mod tests {
         let control = Arc::default();
         let shards = plan::shards(&plan);
         let record: RunRecord =
-            Team::run(&plan, &shards, &machine, cleared, &control, run_faulty, &mut |_: Progress<'_>| {})
+            Team::run(&plan, &shards, &machine, cleared, &control, || run_faulty, &mut |_: Progress<'_>| {})
                 .expect("it starts");
         let lost = record.shards[0].lost.as_deref().expect("the worker is lost");
         assert!(lost.contains("the hundredth time"), "{lost}");

@@ -78,7 +78,8 @@ impl Http {
             let problem = if keep_alive { problem } else { alone };
             Err(PlanError::new(format!("{option} {number}"), problem))
         };
-        let cleartext = || urls.origins().iter().all(|origin| origin.scheme == Scheme::Http);
+        // Of lines that come in later anything may be https.
+        let cleartext = || !urls.is_empty() && urls.origins().iter().all(|origin| origin.scheme == Scheme::Http);
         match version {
             _ if streams == 1 => {}
             _ if pipeline > 1 || !keep_alive => {

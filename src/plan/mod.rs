@@ -6,6 +6,7 @@ pub mod alias;
 pub mod auth;
 pub mod error;
 pub mod expect;
+pub mod fetch;
 pub mod http;
 mod jsonlines;
 pub mod limit;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 
 pub use error::PlanError;
 pub use expect::Expect;
+pub use fetch::Fetch;
 pub use http::Http;
 pub use jsonlines::fuzz_json_line;
 pub use limit::Rule;
@@ -109,6 +111,8 @@ pub struct Plan {
     pub by_class: bool,
     /// The target was started by this very process and shares the machine.
     pub embedded_target: bool,
+    /// The work is to fetch what comes in as the run goes on, and not load; `urls` is empty then.
+    pub fetch: Option<Box<Fetch>>,
 }
 
 /// What is to carry the bytes (`--driver`).
@@ -169,6 +173,11 @@ impl Plan {
     /// The same, sharing its bytes instead of borrowing them; allocates nothing.
     pub fn shared_body_of(&self, line: u64) -> Option<Bytes> {
         self.urls.shared_body(line).or_else(|| self.body.clone())
+    }
+
+    /// Whether lines are fetched as they come in: its origins are not known beforehand.
+    pub fn is_fetched(&self) -> bool {
+        self.fetch.is_some()
     }
 
     /// The most requests that one connection carries, 1 or more.

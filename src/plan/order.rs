@@ -84,7 +84,7 @@ pub fn stripe(lines: u64, index: u64, count: u64, k: u64) -> u64 {
 
 /// `bits`, evenly spread over 64 bits, as a whole number below `bound` and the 64 bits of its fraction.
 #[inline]
-pub(super) fn scale(bits: u64, bound: u64) -> (u64, u64) {
+pub(crate) fn scale(bits: u64, bound: u64) -> (u64, u64) {
     let product = u128::from(bits) * u128::from(bound);
     ((product >> 64) as u64, product as u64)
 }

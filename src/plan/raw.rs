@@ -12,13 +12,20 @@ use bytes::Bytes;
 pub struct Input {
     /// `urls.txt`, or `standard input`.
     pub name: String,
+    /// It can be read once only.
+    pub once: bool,
     open: Arc<dyn Fn() -> io::Result<Box<dyn Read>> + Send + Sync>,
 }
 
 impl Input {
     /// An input that `open` gives from its beginning.
     pub fn new(name: String, open: impl Fn() -> io::Result<Box<dyn Read>> + Send + Sync + 'static) -> Self {
-        Self { name, open: Arc::new(open) }
+        Self { name, once: false, open: Arc::new(open) }
+    }
+
+    /// The program's standard input.
+    pub fn standard() -> Self {
+        Self { once: true, ..Self::new("standard input".to_owned(), || Ok(Box::new(io::stdin().lock()))) }
     }
 
     /// An input that is in memory already.

@@ -92,6 +92,13 @@ pub struct Common {
     pub forwarded: bool,
 }
 
+impl Common {
+    /// The headers as text, a line each, without the values of secret ones.
+    pub fn shown(&self) -> String {
+        shown(&self.edits)
+    }
+}
+
 impl Template {
     /// The template of `method` for `site`, whose origin has the index `origin`, for lines that ask for `own`.
     pub fn new(common: &Common, origin: u32, site: &Site, method: &str, own: Own<'_>) -> Self {

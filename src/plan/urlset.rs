@@ -24,9 +24,9 @@ use super::tags::Tags;
 use crate::units::Nanos;
 
 /// The longest input line that is read; a longer one is no URL that a server would take.
-const LINE_BYTES_MAX: usize = 64 * 1024;
+pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
 /// The longest line of JSON, which may hold a body.
-const JSON_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const JSON_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// An input is read in pieces of this size, which fit into a core's cache.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Indexes of lines are 32 bits wide.
@@ -424,7 +424,7 @@ pub(super) fn unreadable(name: &str, error: &io::Error) -> PlanError {
 }
 
 /// A line without its blanks, where it is text and no longer than `most` bytes.
-fn text(line: &[u8], most: usize) -> Result<&str, String> {
+pub(super) fn text(line: &[u8], most: usize) -> Result<&str, String> {
     if line.len() > most {
         return Err(format!("is too long; the limit of a line is {most} bytes"));
     }

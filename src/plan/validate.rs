@@ -11,7 +11,7 @@ use super::request::{Common, HeaderEdit, SMALL_BODY_BYTES, is_token, parse_heade
 use super::schedule::Arrivals;
 use super::shard::{Machine, Quota, core_list, part};
 use super::urlset::{Builder, unreadable};
-use super::{End, Http, Load, Network, Part, Plan, Proxies, Rule, Timeouts, Tls, UrlSet};
+use super::{End, Fetch, Http, Load, Network, Part, Plan, Proxies, Rule, Timeouts, Tls, UrlSet};
 use crate::units::{Nanos, Share, parse_count};
 
 /// Connections without `-c`.
@@ -26,15 +26,23 @@ const IN_FLIGHT_MAX: u64 = 1_048_576;
 /// # Errors
 /// The first option or line that makes no sense, with the remedy.
 pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
+    assemble(raw, machine, None)
+}
+
+/// The same; `fetch` instead of lines that are known beforehand, and without an end but theirs.
+pub(super) fn assemble(raw: &RawPlan, machine: &Machine, fetch: Option<Box<Fetch>>) -> Result<Plan, PlanError> {
     let proxies = Proxies::new(&raw.proxies)?;
     let common = common(raw, proxies.forward())?;
     let method = method(raw)?;
-    let (urls, times) = urls(raw, &common, &method)?;
+    let (urls, times) = if fetch.is_some() { (UrlSet::default(), Vec::new()) } else { urls(raw, &common, &method)? };
     let network = Network::new(&raw.network, raw.embedded_target)?;
-    network.fits(urls.origins(), &proxies)?;
+    if fetch.is_none() {
+        network.fits(urls.origins(), &proxies)?;
+    }
     let order = order(raw, &urls)?;
     let load = Load::new(&raw.shape, run_length(raw)?, times)?;
-    let whole = end(raw, &urls, &load)?;
+    let whole =
+        if fetch.is_some() { End { duration: None, requests: None, once: true } } else { end(raw, &urls, &load)? };
     let part = part_of_all(raw, connections(raw)?, whole.requests)?;
     let end = End { requests: part.requests.map(|all| part.own(all)), ..whole };
     let connections = part.own(u64::from(part.connections)) as u32;
@@ -75,6 +83,7 @@ pub fn validate(raw: &RawPlan, machine: &Machine) -> Result<Plan, PlanError> {
         described: raw.described.clone(),
         by_class: raw.by_class,
         embedded_target: raw.embedded_target,
+        fetch,
     };
     if http.pipeline > 1 && plan.longest_body() > SMALL_BODY_BYTES {
         let problem = format!("sends bodies of up to {SMALL_BODY_BYTES} bytes; leave it out for larger ones");
@@ -112,7 +121,7 @@ pub fn default_method(with_body: bool) -> &'static str {
     if with_body { "POST" } else { "GET" }
 }
 
-fn method(raw: &RawPlan) -> Result<String, PlanError> {
+pub(super) fn method(raw: &RawPlan) -> Result<String, PlanError> {
     let method = raw.method.as_deref().unwrap_or_else(|| default_method(raw.body.is_some()));
     match method {
         "CONNECT" => {
@@ -324,11 +333,11 @@ fn max_error_rate(raw: &RawPlan) -> Result<Option<Share>, PlanError> {
     share.map_err(|problem| PlanError::new("--max-error-rate", problem))
 }
 
-fn duration(text: &Option<String>, option: &str) -> Result<Option<Nanos>, PlanError> {
+pub(super) fn duration(text: &Option<String>, option: &str) -> Result<Option<Nanos>, PlanError> {
     text.as_deref().map(Nanos::parse).transpose().map_err(|problem| PlanError::new(option, problem))
 }
 
-fn count(text: &Option<String>, option: &str) -> Result<Option<u64>, PlanError> {
+pub(super) fn count(text: &Option<String>, option: &str) -> Result<Option<u64>, PlanError> {
     let count = text.as_deref().map(parse_count).transpose().map_err(|problem| PlanError::new(option, problem))?;
     match count {
         Some(0) => Err(PlanError::new(format!("{option} 0"), "must be at least 1")),

@@ -5,6 +5,7 @@ pub mod blame;
 pub mod check;
 pub mod classes;
 pub mod environment;
+pub mod fetched;
 pub mod finding;
 pub mod flow;
 pub mod histogram;
@@ -23,6 +24,7 @@ pub use blame::{Blame, Shares};
 pub use check::CheckSample;
 pub use classes::{ByClass, Class};
 pub use environment::Environment;
+pub use fetched::Fetched;
 pub use finding::{Finding, FindingKind};
 pub use flow::Flow;
 pub use histogram::Histogram;
@@ -113,4 +115,6 @@ pub struct RunRecord {
     pub origins: Vec<Reached>,
     /// What was likely to go wrong, found before the run.
     pub findings: Vec<Finding>,
+    /// What became of the lines, where they were fetched.
+    pub fetched: Option<Fetched>,
 }

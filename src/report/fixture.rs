@@ -224,6 +224,7 @@ impl Run {
                 self.plan.urls.origins().len()
             ],
             findings: Vec::new(),
+            fetched: None,
         };
         (self.plan, record)
     }

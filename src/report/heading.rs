@@ -1,6 +1,7 @@
 //! The first lines of the text report: what was run, and by which way.
 
 use super::escape::escape;
+use super::fetched;
 use super::network;
 use super::shape;
 use super::summary::Summary;
@@ -11,7 +12,17 @@ use crate::units::{Nanos, format_us};
 
 /// What was run, a thing a line.
 pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
-    let (plan, record) = (summary.plan, summary.record);
+    let mut lines = match &summary.record.fetched {
+        Some(fetched) => fetched::heading(summary, fetched),
+        None => load(summary),
+    };
+    lines.extend(ways(summary));
+    lines
+}
+
+/// What was asked for, and when.
+fn load(summary: &Summary<'_>) -> Vec<String> {
+    let plan = summary.plan;
     let mut target = escape(&format!("{} {}", plan.urls.template(0).method, plan.urls.url(0)));
     let more = match plan.urls.len() {
         1 => String::new(),
@@ -22,21 +33,27 @@ pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
         target.truncate(room - 3);
         target.push_str("...");
     }
-    let threads = plan.cores.len();
     let mut lines = vec![
         format!("ringload: {target}{more}"),
         format!("  {}, measured for {}", shape::load(&plan.load), format_us(summary.window_s * 1e6)),
-        format!(
-            "  {} connection{}, {threads} thread{} on core{} {}{}",
-            plan.connections,
-            plural(u64::from(plan.connections)),
-            plural(threads as u64),
-            plural(threads as u64),
-            ranges(&plan.cores),
-            if plan.keep_alive { "" } else { ", closed after each answer" }
-        ),
     ];
-    lines.splice(2..2, shape::details(&plan.load));
+    lines.extend(shape::details(&plan.load));
+    lines
+}
+
+/// On which connections, and by which way.
+fn ways(summary: &Summary<'_>) -> Vec<String> {
+    let (plan, record) = (summary.plan, summary.record);
+    let threads = plan.cores.len();
+    let mut lines = vec![format!(
+        "  {} connection{}, {threads} thread{} on core{} {}{}",
+        plan.connections,
+        plural(u64::from(plan.connections)),
+        plural(threads as u64),
+        plural(threads as u64),
+        ranges(&plan.cores),
+        if plan.keep_alive { "" } else { ", closed after each answer" }
+    )];
     if plan.http.depth() > 1 {
         let what = if plan.http.pipeline > 1 { "pipelined requests" } else { "streams" };
         lines.push(format!("  up to {} {what} at a time on each connection", plan.http.depth()));
@@ -53,7 +70,8 @@ pub(super) fn heading(summary: &Summary<'_>) -> Vec<String> {
     }
     lines.extend(network::heading(&plan.network));
     lines.extend(agreed(summary));
-    let proxied = plan.urls.origins().iter().any(|origin| !plan.proxies.of(origin).is_empty());
+    let through = |origin| !plan.proxies.of(origin).is_empty();
+    let proxied = plan.is_fetched() || plan.urls.origins().iter().any(through);
     lines.extend(plan.proxies.described().filter(|_| proxied).map(|through| escape(&format!("  {through}"))));
     if record.driver != "io_uring" {
         lines.push(format!("  through {}, not io_uring", record.driver));

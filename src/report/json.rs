@@ -14,6 +14,7 @@ use self::tags::Tag;
 use super::checks::{self, CheckSample};
 use super::echo::{self, PlanEcho};
 use super::environment::{Described, Environment, Origin, Time, Tool, origins, rfc3339};
+use super::fetched::FetchEcho;
 use super::intervals::{Interval, intervals};
 use super::rerun::rerun;
 use super::summary::{Rates, ShardSummary, Statistics, Summary};
@@ -73,6 +74,7 @@ struct Report<'a> {
     warnings: Vec<Warning<'a>>,
     interrupted: bool,
     aborted: Option<String>,
+    fetch: Option<FetchEcho>,
 }
 
 #[derive(Serialize)]
@@ -233,6 +235,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         warnings: summary.warnings.iter().map(|w| Warning { code: w.code(), text: &w.text }).collect(),
         interrupted: record.interrupted,
         aborted: record.aborted.map(|rule| rule.to_string()),
+        fetch: record.fetched.as_ref().map(FetchEcho::new),
     })
 }
 

@@ -7,6 +7,7 @@ mod diagnosis;
 mod echo;
 mod environment;
 pub mod escape;
+mod fetched;
 #[cfg(test)]
 mod fixture;
 mod heading;

@@ -60,6 +60,7 @@ pub(super) fn warnings(summary: &Summary<'_>) -> Vec<Warning> {
     ];
     all.extend(rules.iter().filter_map(|rule| rule(summary)));
     all.extend(summary.record.findings.iter().map(|finding| Code::of(finding.kind).because(&finding.text)));
+    all.retain(|warning| !summary.plan.is_fetched() || warning.code.is_of_fetch());
     all.sort_by_key(|warning| warning.code);
     all
 }

@@ -11,6 +11,7 @@ mod connections;
 mod content;
 mod driver;
 mod failures;
+mod fetch;
 mod h2;
 mod h2_servers;
 mod hostile;

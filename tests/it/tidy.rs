@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Imports point left only.
-const ORDER: [&str; 8] = ["units", "plan", "record", "wire", "net", "engine", "report", "cli"];
+const ORDER: [&str; 9] = ["units", "plan", "record", "wire", "net", "engine", "fetch", "report", "cli"];
 const LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 

@@ -78,12 +78,13 @@ impl<W: Source + Sink> Slot<'_, W> {
     #[inline(never)]
     fn translate(&mut self) -> Result<(), Broken> {
         let head = self.message.take().map(|message| message.head).unwrap_or_default();
-        let origin = &self.core.plan.urls.origins()[self.ticket.origin as usize];
-        let scheme = match origin.scheme {
-            OriginScheme::Http => Scheme::HTTP,
-            OriginScheme::Https => Scheme::HTTPS,
-        };
-        let translated = message::request(&self.request, scheme, &origin.authority());
+        let translated = self.core.pool.origins().with(self.ticket.origin, |origin| {
+            let scheme = match origin.scheme {
+                OriginScheme::Http => Scheme::HTTP,
+                OriginScheme::Https => Scheme::HTTPS,
+            };
+            message::request(&self.request, scheme, &origin.authority())
+        });
         let (request, body_at) = translated.map_err(|problem| self.failed(Failure::Protocol, &problem))?;
         let body = &self.request[body_at..];
         let small_body = (!body.is_empty()).then(|| Bytes::copy_from_slice(body));

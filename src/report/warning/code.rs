@@ -148,6 +148,12 @@ impl Code {
         }
     }
 
+    /// Whether it is worth saying where lines are fetched, and nothing is measured.
+    pub(super) fn is_of_fetch(self) -> bool {
+        use Code::{Bug, CpuQuota, EpollDriver, Failures, Interrupted, Memory, PortsTaken, WorkerLost};
+        [Bug, WorkerLost, Interrupted, Failures, PortsTaken, Memory, CpuQuota, EpollDriver].contains(&self)
+    }
+
     pub(super) fn because(self, text: impl Into<String>) -> Warning {
         Warning { code: self, text: text.into() }
     }

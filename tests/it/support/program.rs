@@ -58,7 +58,7 @@ pub(crate) fn command<S: AsRef<str>>(args: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringload"));
     let mut args = args.iter().map(AsRef::as_ref).peekable();
     if let Some(driver) = DRIVER.get()
-        && let Some(subcommand) = args.next_if(|arg| ["bench", "target"].contains(arg))
+        && let Some(subcommand) = args.next_if(|arg| ["bench", "fetch", "target"].contains(arg))
     {
         command.args([subcommand, "--driver", driver]);
     }

@@ -1,0 +1,440 @@
+//! `ringload fetch`: the options, and what is around one retrieval.
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use super::auth::AuthArgs;
+use super::driver::DriverArg;
+use super::http::HttpArgs;
+use super::network::NetworkArgs;
+use super::proxy::ProxyArgs;
+use super::tls::TlsArgs;
+use super::{bench, driver, exit, mask, note, outputs, progress, signals, stdout};
+use crate::engine::{self, Control, Progress};
+use crate::fetch::{self, Lines, Policies};
+use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, Said, validate};
+use crate::plan::raw::RawHeader;
+use crate::plan::shard::Machine;
+use crate::plan::{Plan, PlanError, RawPlan};
+use crate::report::{self, Format, Summary};
+
+/// Everything that can be typed after `fetch`, as typed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to fetch, one or more; the lines of -i follow
+    #[arg(value_name = "URL")]
+    urls: Vec<String>,
+
+    #[command(flatten)]
+    lines: LineArgs,
+    #[command(flatten)]
+    cores: CoreArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    auth: AuthArgs,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    proxies: ProxyArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    retries: RetryArgs,
+    #[command(flatten)]
+    bodies: BodyArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Lines")]
+struct LineArgs {
+    /// A file with a URL a line, each with an optional METHOD before it; # starts a comment; - is standard input. An
+    /// input that starts with { is JSON Lines: {"method","url","header":{"K":["v"]},"body":base64,"tag"}. It is read as
+    /// the run goes on and may be endless
+    #[arg(short = 'i', long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Where the records go, a line of JSON for each line of input [default: standard output]
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the records in the order of the input
+    #[arg(long)]
+    ordered: bool,
+    /// Go on with the -o FILE of a run that was ended early: lines that stand there are not fetched again
+    #[arg(long)]
+    resume: bool,
+    /// Throw away what stands in -o FILE
+    #[arg(long)]
+    overwrite: bool,
+    /// Leave out lines that ask for the same as one before them (method, URL and body); four million are remembered
+    #[arg(long)]
+    unique: bool,
+    /// What a record has, such as url,status,file; line is always there [default: all but what was not asked for]
+    #[arg(long, value_name = "LIST")]
+    fields: Option<String>,
+    /// Exit with 1 where any line was not answered below 400; without it, where none was
+    #[arg(long)]
+    fail_on_error: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Load")]
+struct CoreArgs {
+    /// Connections open at the same time, in total [default: 1024]
+    #[arg(short = 'c', long, value_name = "N", allow_hyphen_values = true)]
+    connections: Option<String>,
+    /// Connections to one host at the same time; one until it has answered for the first time [default: 6]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    connections_per_host: Option<String>,
+    /// Requests a second in total (10k, 0.5, 600/m) [default: as fast as answers come]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    rate: Option<String>,
+    /// Requests a second to one host [default: as fast as answers come]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    rate_per_host: Option<String>,
+    /// Worker threads, each pinned to a core of its own [default: the allowed cores, at most the connections]
+    #[arg(short = 't', long, value_name = "N", allow_hyphen_values = true)]
+    threads: Option<String>,
+    /// The cores to use, such as 0,2-3 [default: the allowed ones]
+    #[arg(long = "cores", value_name = "LIST")]
+    list: Option<String>,
+    /// What carries the bytes [default: auto]
+    #[arg(long, value_name = "DRIVER")]
+    driver: Option<DriverArg>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Requests")]
+struct RequestArgs {
+    /// The method of lines that name none [default: GET; POST with a body]
+    #[arg(short = 'X', long, value_name = "METHOD", visible_short_alias = 'm')]
+    method: Option<String>,
+    /// 'Name: value' adds or replaces a header, 'Name:' leaves a default out, 'Name;' sends it empty; @FILE reads lines
+    #[arg(short = 'H', long, value_name = "HEADER")]
+    header: Vec<String>,
+    /// The body of every request: TEXT, @FILE, or @- for standard input
+    #[arg(short = 'b', long, value_name = "BODY", allow_hyphen_values = true)]
+    body: Option<String>,
+    /// What to call ourselves, to servers and to robots.txt [default: ringload/VERSION]
+    #[arg(long, value_name = "NAME")]
+    user_agent: Option<String>,
+    /// Send these cookies with every request (NAME=VALUE; NAME=VALUE), and keep those that servers set
+    #[arg(long, value_name = "COOKIES")]
+    cookie: Option<String>,
+    /// Take cookies from FILE (Netscape's format, as curl has it), keep those that servers set, and write all back
+    #[arg(long, value_name = "FILE")]
+    cookie_jar: Option<PathBuf>,
+    /// Do not ask for robots.txt, and do not obey it
+    #[arg(long)]
+    no_robots: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Retries and redirects")]
+struct RetryArgs {
+    /// Try a line so many times more after a failure that may pass, a name or a certificate that is wrong not included
+    /// [default: 3]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    retries: Option<String>,
+    /// Bound of the wait before the first retry; it doubles with each, and the wait is anything below it [default: 500ms]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    backoff: Option<String>,
+    /// Bound of every wait before a retry [default: 1m]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    backoff_max: Option<String>,
+    /// Answers with one of these statuses are tried again [default: 408,425,429,500,502,503,504]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    retry_on: Option<String>,
+    /// Also try POST and other methods again that are not idempotent
+    #[arg(long)]
+    retry_all_methods: bool,
+    /// A host that asks to be left alone (Retry-After) is so for no longer [default: 5m]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    retry_after_max: Option<String>,
+    /// Follow so many redirects of a line; with 0 a redirect is its answer [default: 10]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    max_redirects: Option<String>,
+    /// Follow redirects from https to http too
+    #[arg(long)]
+    allow_downgrade: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Bodies")]
+struct BodyArgs {
+    /// Save the body of each answer below 400 as a file in DIR, whose name is in the record, with its SHA-256
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+    /// How saved bodies are named: host-path, hash (of the URL) or line [default: host-path]
+    #[arg(long, value_name = "HOW", requires = "save")]
+    save_as: Option<String>,
+    /// Put a value of the body into the record: a JSON pointer (/data/0/id), or a regular expression, whose first group
+    /// it is
+    #[arg(long, value_name = "POINTER|REGEX", allow_hyphen_values = true)]
+    extract: Option<String>,
+    /// A body that does not say this is an error of its line: /status=ok; may be given again
+    #[arg(long, value_name = "POINTER=VALUE", allow_hyphen_values = true)]
+    json_check: Vec<String>,
+    /// Put the body into the record, as text or in base64
+    #[arg(long, value_name = "HOW")]
+    body_in_json: Option<BodyArg>,
+    /// Put the SHA-256 of the body into the record
+    #[arg(long)]
+    sha256: bool,
+    /// A larger body, decoded, is an error of its line [default: 1 GiB; with --body-in-json 16 MiB]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    max_body: Option<String>,
+    /// Ask for compressed answers (Accept-Encoding: gzip, br, zstd)
+    #[arg(long)]
+    compressed: bool,
+    /// Decode bodies that are compressed
+    #[arg(long)]
+    decode: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BodyArg {
+    /// As UTF-8; what is none is replaced
+    Text,
+    /// As it is
+    Base64,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// From sending a request to the last byte of its answer [default: 5m]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    timeout: Option<String>,
+    /// For one connection to open [default: 5s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    connect_timeout: Option<String>,
+    /// Silence between bytes of an answer [default: 30s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    read_timeout: Option<String>,
+    /// How long answers are awaited after a signal ended the run [default: 30s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    drain: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Report")]
+struct OutputArgs {
+    /// Also write the report to FILE (.json, .txt choose the format); may be given again. In words it goes to standard
+    /// output, or to standard error where the records have that
+    #[arg(long, value_name = "FILE")]
+    report: Vec<PathBuf>,
+    /// No progress line
+    #[arg(long)]
+    no_progress: bool,
+    /// No progress line, no notes and no report in words: only errors, and the records
+    #[arg(short = 'q', long)]
+    quiet: bool,
+}
+
+/// Where the report goes; checked before the run.
+struct Reports {
+    files: Vec<(PathBuf, Format)>,
+    /// In words: to standard output, else standard error.
+    to_stdout: bool,
+    progress: bool,
+    notes: bool,
+}
+
+/// Fetches what is asked for; returns the exit code.
+///
+/// # Errors
+/// What keeps it from beginning, and an input or an output that broke off.
+pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
+    let (raw, reports, jar) = args.gather()?;
+    let decision = driver::decide(raw.base.driver)?;
+    if let Some(refused) = &decision.refused {
+        reports.note(&driver::fallback(refused));
+    }
+    let plan = Arc::new(validate(&raw, machine)?);
+    let cookies = jar.as_deref().map(cookies).transpose()?.flatten();
+    let policies = Policies::new(&plan, cookies.as_deref())?;
+    let control = Arc::<Control>::default();
+    let line = reports.watch(&plan, &control)?;
+    let cleared = engine::preflight::check(&plan, machine, &decision)?;
+    cleared.findings.iter().for_each(|finding| reports.note(&finding.text));
+    let lines = Lines { urls: raw.base.urls, input: raw.base.input };
+    let mut observe = |state: Progress<'_>| line.show(&plan, &state);
+    let (record, kept) = fetch::run(&plan, lines, policies, machine, cleared, &control, &mut observe)?;
+    drop(line);
+    if let Some((path, text)) = jar.zip(kept) {
+        fs::write(&path, text).map_err(|error| format!("--cookie-jar {}: {error}", path.display()))?;
+    }
+    reports.write(&Summary::new(&plan, &record))?;
+    let lines = record.fetched.clone().unwrap_or_default();
+    if lines.lines + lines.skipped + lines.unfinished == 0 && !record.interrupted {
+        return Err(PlanError::new("-i", "holds no URL; write one a line, e.g. http://127.0.0.1:8080/").into());
+    }
+    let strict = plan.fetch.as_ref().is_some_and(|fetch| fetch.output.fail_on_error);
+    Ok(exit::of_fetch(&record, strict))
+}
+
+/// What stands in a jar of cookies; `None` where there is none yet.
+fn cookies(path: &Path) -> Result<Option<String>, PlanError> {
+    outputs::writable("--cookie-jar", path)?;
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(PlanError::new(format!("--cookie-jar {}", path.display()), format!("cannot read it: {error}")))
+        }
+    }
+}
+
+impl Args {
+    /// What was said, with every file read but the lines.
+    fn gather(self) -> Result<(RawFetch, Reports, Option<PathBuf>), PlanError> {
+        let Self { urls, lines, cores, request, auth, http, tls, network, proxies, limits, retries, bodies, output } =
+            self;
+        let reports = output.check(lines.output.is_some())?;
+        if let Some(path) = &lines.output {
+            outputs::writable("-o", path)?;
+        }
+        if lines.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
+            return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
+        }
+        let input = lines.input.map(bench::input);
+        if let Some(input) = input.as_ref().filter(|input| !input.once) {
+            let unreadable = |error| PlanError::new(format!("-i {}", input.name), format!("cannot read it: {error}"));
+            input.open().map_err(unreadable)?;
+        }
+        let mut headers = bench::headers(&request.header)?;
+        let header = |name: &str, value: String, secret| RawHeader { text: format!("{name}: {value}"), secret };
+        headers.extend(request.user_agent.map(|name| header("User-Agent", name, false)));
+        let keeps_cookies = request.cookie.is_some() || request.cookie_jar.is_some();
+        headers.extend(request.cookie.map(|cookies| header("Cookie", cookies, true)));
+        let base = RawPlan {
+            urls,
+            input,
+            connections: cores.connections,
+            threads: cores.threads,
+            cores: cores.list,
+            driver: cores.driver.unwrap_or_default().into(),
+            method: request.method,
+            headers,
+            body: request.body.as_deref().map(bench::body).transpose()?,
+            timeout: limits.timeout,
+            connect_timeout: limits.connect_timeout,
+            read_timeout: limits.read_timeout,
+            drain: limits.drain,
+            http: http.gather(),
+            tls: tls.gather()?,
+            network: network.gather(),
+            proxies: proxies.gather()?,
+            auth: auth.gather()?,
+            compressed: bodies.compressed,
+            decode: bodies.decode,
+            argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
+            ..RawPlan::default()
+        };
+        let raw = RawFetch {
+            base,
+            output: RawOutput {
+                records: lines.output,
+                ordered: lines.ordered,
+                resume: lines.resume,
+                overwrite: lines.overwrite,
+                fail_on_error: lines.fail_on_error,
+                save: bodies.save,
+                max_body: bodies.max_body,
+                body_in_json: bodies.body_in_json.map(BodyText::from),
+                sha256: bodies.sha256,
+            },
+            retry: RawRetry {
+                retries: retries.retries,
+                backoff: retries.backoff,
+                backoff_max: retries.backoff_max,
+                on: retries.retry_on,
+                all_methods: retries.retry_all_methods,
+                after_max: retries.retry_after_max,
+            },
+            pace: RawPace {
+                connections_per_host: cores.connections_per_host,
+                rate: cores.rate,
+                rate_per_host: cores.rate_per_host,
+            },
+            max_redirects: retries.max_redirects,
+            allow_downgrade: retries.allow_downgrade,
+            said: Said {
+                fields: lines.fields,
+                save_as: bodies.save_as,
+                extract: bodies.extract,
+                json_checks: bodies.json_check,
+                no_robots: request.no_robots,
+                unique: lines.unique,
+                keeps_cookies,
+            },
+        };
+        Ok((raw, reports, request.cookie_jar))
+    }
+}
+
+impl From<BodyArg> for BodyText {
+    fn from(arg: BodyArg) -> Self {
+        match arg {
+            BodyArg::Text => Self::Text,
+            BodyArg::Base64 => Self::Base64,
+        }
+    }
+}
+
+impl OutputArgs {
+    fn check(self, to_stdout: bool) -> Result<Reports, PlanError> {
+        let mut files = Vec::with_capacity(self.report.len());
+        for path in self.report {
+            outputs::writable("--report", &path)?;
+            let format = Format::of_path(&path).unwrap_or(Format::Text);
+            files.push((path, format));
+        }
+        Ok(Reports { files, to_stdout, progress: !self.no_progress && !self.quiet, notes: !self.quiet })
+    }
+}
+
+impl Reports {
+    fn note(&self, text: &str) {
+        if self.notes {
+            note(text);
+        }
+    }
+
+    /// From now on a signal ends the run, and a second one the program; returns the progress line.
+    fn watch(&self, plan: &Plan, control: &Arc<Control>) -> io::Result<progress::Line> {
+        let (control, drain, notes) = (Arc::clone(control), plan.drain, self.notes);
+        signals::on_first(move || {
+            control.interrupt();
+            if notes {
+                note(&format!("interrupted: awaiting answers for up to {drain}; once more to stop at once"));
+            }
+        })?;
+        Ok(progress::Line::new(self.progress))
+    }
+
+    fn write(&self, summary: &Summary<'_>) -> Result<(), String> {
+        for (path, format) in &self.files {
+            let saved = report::save(path, |out| report::write(*format, summary, out));
+            saved.map_err(|error| format!("--report {}: {error}", path.display()))?;
+        }
+        if !self.notes {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        let written = report::write(Format::Text, summary, &mut text);
+        let written = written.and_then(|()| if self.to_stdout { stdout(&text) } else { io::stderr().write_all(&text) });
+        written.map_err(|error| format!("the report: {error}"))
+    }
+}

@@ -1,0 +1,116 @@
+//! One line on its way: what it asks for now, and what has been tried for it.
+
+use std::sync::Arc;
+
+use super::host::Host;
+use super::line::Kind;
+use super::redirect::Chain;
+use super::robots::ROBOTS_TARGET;
+use crate::plan::Origin;
+use crate::plan::origin::Site;
+use crate::plan::request::HeaderEdit;
+use crate::record::Failure;
+use crate::units::Nanos;
+
+/// A line that is to be fetched.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Its number, which its record has.
+    pub(crate) line: u64,
+    /// Its place in the output, where that is ordered; without gaps.
+    pub(crate) place: u64,
+    /// As it stands in the input.
+    pub(crate) url: Box<str>,
+    pub(crate) tag: Option<Box<str>>,
+    pub(crate) method: Arc<str>,
+    /// What only this line has.
+    pub(crate) own: Option<Box<Own>>,
+    /// Where it is to be asked for now: the URL's own place, or where a redirect leads.
+    pub(crate) host: Arc<Host>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) target: Box<str>,
+    pub(crate) tried: Tried,
+    /// Its redirects.
+    pub(crate) chain: Chain,
+    /// It has left its origin: credentials stayed behind.
+    pub(crate) is_abroad: bool,
+    /// A redirect has made it a GET.
+    pub(crate) is_bodiless: bool,
+    /// It is no line but asks for the robots.txt of this origin.
+    pub(crate) robots_of: Option<Box<Origin>>,
+}
+
+/// Lines on their way to a core.
+#[allow(clippy::vec_box, reason = "they go from queue to flight to timer and back: the box is moved, not the line")]
+pub(crate) type Jobs = Vec<Box<Job>>;
+
+/// Headers and body of a line.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) headers: Vec<HeaderEdit>,
+    pub(crate) body: Option<bytes::Bytes>,
+}
+
+/// What has been tried for a line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tried {
+    /// Requests, without those that followed a redirect.
+    pub(crate) attempts: u32,
+    /// Requests since the last redirect.
+    pub(crate) here: u32,
+    /// The next request follows a redirect.
+    pub(crate) follows: bool,
+    /// When the first of them was let go; zero before.
+    pub(crate) admitted: Nanos,
+    /// The same, since the Unix epoch.
+    pub(crate) started_at: Nanos,
+    /// How long the host last asked to be left alone.
+    pub(crate) retry_after: Option<Nanos>,
+    /// robots.txt lets it be asked for where it is now.
+    pub(crate) is_allowed: bool,
+}
+
+/// Why a line has no answer of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Error {
+    pub(crate) kind: Kind,
+    pub(crate) detail: String,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    /// A request's failure.
+    pub(crate) fn of(failure: Failure, detail: Option<String>) -> Self {
+        Self::new(Kind::Failure(failure), detail.unwrap_or_default())
+    }
+}
+
+impl Job {
+    /// The request for the robots.txt that decides on this line.
+    pub(crate) fn of_robots(&self) -> Self {
+        Self {
+            line: 0,
+            place: 0,
+            url: ROBOTS_TARGET.into(),
+            tag: None,
+            method: "GET".into(),
+            own: None,
+            host: Arc::clone(&self.host),
+            site: Arc::clone(&self.site),
+            target: ROBOTS_TARGET.into(),
+            tried: Tried { is_allowed: true, ..Tried::default() },
+            chain: Chain::default(),
+            is_abroad: self.is_abroad,
+            is_bodiless: true,
+            robots_of: Some(Box::new(self.host.origin.clone())),
+        }
+    }
+
+    /// What it asks for now, without credentials.
+    pub(crate) fn final_url(&self) -> String {
+        format!("{}{}", self.site.origin, self.target)
+    }
+}

@@ -1,0 +1,306 @@
+//! Retrieval: a list of lines, all of it, each once. The engine's second kind of work, on the same slots, pools and
+//! records as load.
+//!
+//! A thread reads lines and deals them to the cores, a thread writes records; between them each core asks for its lines.
+//! The policies are pure: time and bytes are arguments, and what they keep is bounded.
+
+mod answer;
+pub mod bucket;
+pub mod cookies;
+mod dispatcher;
+pub mod exporter;
+pub mod extract;
+mod flight;
+mod host;
+mod job;
+mod journal;
+pub mod line;
+pub mod log;
+pub mod metrics;
+mod permission;
+mod policies;
+pub mod progress;
+mod queues;
+mod record;
+pub mod redirect;
+pub mod rest;
+pub mod retry;
+pub mod retry_after;
+pub mod robots;
+mod save;
+pub mod save_name;
+pub mod site;
+pub mod snapshot;
+pub mod unique;
+mod verdict;
+mod work;
+mod writer;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use self::bucket::Bucket;
+use self::cookies::Jar;
+use self::dispatcher::Dispatcher;
+use self::host::Hosts;
+use self::job::Error;
+pub use self::policies::Policies;
+use self::retry::Budget;
+use self::robots::Robots;
+use self::save_name::Names;
+use self::work::Retrieval;
+use self::writer::{Message, Writer};
+use crate::clock;
+use crate::engine::preflight::Cleared;
+use crate::engine::{self, Control, Progress, Seat, StartError};
+use crate::net::runtime::Decision;
+use crate::plan::fetch::{Pace, RawFetch};
+use crate::plan::raw::Input;
+use crate::plan::shard::Machine;
+use crate::plan::{self, Plan};
+use crate::record::{Fetched, RunRecord};
+
+/// Why a retrieval could not be begun, or not be brought to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The file of records cannot be used.
+    #[error("-o {path}: {problem}")]
+    Output {
+        /// As typed.
+        path: String,
+        /// Why, and the remedy.
+        problem: String,
+    },
+    /// The folder of bodies cannot be used.
+    #[error("--save {path}: {problem}")]
+    Save {
+        /// As typed.
+        path: String,
+        /// In the system's words.
+        problem: io::Error,
+    },
+    /// The input could not be read to its end, or a body not be saved; lines without a record are to be fetched again.
+    #[error("{0}")]
+    BrokenOff(String),
+    /// Records could not be written.
+    #[error("the records cannot be written: {0}")]
+    Write(io::Error),
+    /// No worker could start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The system has no thread left.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Fetches what `raw` names, as it says, on this machine; the records go to its output.
+///
+/// ```no_run
+/// use ringload::plan::RawPlan;
+/// use ringload::plan::fetch::{RawFetch, RawOutput};
+///
+/// let urls = vec!["http://127.0.0.1:8080/a".to_owned(), "http://127.0.0.1:8080/b".to_owned()];
+/// let base = RawPlan { urls, ..RawPlan::default() };
+/// let output = RawOutput { records: Some("out.jsonl".into()), resume: true, ..RawOutput::default() };
+/// let fetched = ringload::fetch::fetch(RawFetch { base, output, ..RawFetch::default() })?;
+/// println!("{} of {} are there", fetched.ok, fetched.lines);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// What keeps it from beginning, and an input or an output that broke off.
+pub fn fetch(raw: RawFetch) -> Result<Fetched, Box<dyn std::error::Error>> {
+    let machine = engine::machine::machine();
+    let decision = Decision::of(raw.base.driver).map_err(|refused| refused.to_string())?;
+    let plan = Arc::new(plan::fetch::validate(&raw, &machine)?);
+    let policies = Policies::new(&plan, None)?;
+    let cleared = engine::preflight::check(&plan, &machine, &decision)?;
+    let lines = Lines { urls: raw.base.urls, input: raw.base.input };
+    let (record, _) = run(&plan, lines, policies, &machine, cleared, &Arc::default(), &mut |_| {})?;
+    Ok(record.fetched.unwrap_or_default())
+}
+
+/// What is to be fetched: URLs, then the lines of an input.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// A URL each.
+    pub urls: Vec<String>,
+    /// Read as the run goes on.
+    pub input: Option<Input>,
+}
+
+/// Fetches `lines` as `plan` says, to the end of all of them; the machine was looked at by `preflight::check`. Gives what
+/// was counted and, where cookies are kept, the text of their jar.
+///
+/// `observe` is called a few times a second on the calling thread.
+///
+/// # Errors
+/// Before the first request, what keeps it from beginning; after it, an input or an output that broke off.
+pub fn run(
+    plan: &Arc<Plan>,
+    lines: Lines,
+    policies: Policies,
+    machine: &Machine,
+    cleared: Cleared,
+    control: &Arc<Control>,
+    observe: &mut dyn FnMut(Progress<'_>),
+) -> Result<(RunRecord, Option<String>), FetchError> {
+    let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
+    let mut names = Names::new(policies.save_as);
+    let (file, done) = journal::open(plan, &lines.urls, lines.input.as_ref(), &mut names)?;
+    let shared = Arc::new(Shared::new(Arc::clone(control), &fetch.pace, policies, names, done.ok));
+    let bodies = fetch.output.save.as_deref().map(bodies).transpose()?;
+    let (records, messages) = mpsc::channel();
+    let writer = Writer::new(Arc::clone(&shared), file, bodies, fetch.output.ordered);
+    let writer = spawn("records", move || writer.run(&messages))?;
+    let (inboxes, mut receivers): (Vec<_>, Vec<_>) = plan.cores.iter().map(|_| mpsc::channel()).unzip();
+    let dispatcher = Dispatcher::new(Arc::clone(&shared), Arc::clone(plan), inboxes, records.clone(), done);
+    // It may wait for an input that never ends, and is left behind then.
+    spawn("lines", move || dispatcher.run(&lines.urls, lines.input.as_ref()))?;
+    let new_work = || {
+        let (shared, inbox, records) = (Arc::clone(&shared), receivers.remove(0), records.clone());
+        |seat: Seat| Retrieval::new(seat, shared, inbox, records)
+    };
+    let record = engine::run_work(plan, &plan::shards(plan), machine, cleared, control, new_work, observe);
+    let _ = records.send(Message::End);
+    let written = writer.join().map_err(|_| FetchError::Write(io::Error::other("the writer died")))?;
+    let mut record = record?;
+    written.map_err(FetchError::Write)?;
+    record.fetched = Some(shared.total());
+    match shared.failure() {
+        Some(problem) => Err(FetchError::BrokenOff(problem)),
+        None => Ok((record, shared.jar.as_ref().map(|jar| jar.lock().expect("no cookie panics").write()))),
+    }
+}
+
+/// The folder of bodies, ready for them.
+fn bodies(path: &Path) -> Result<File, FetchError> {
+    let opened = save::prepare(path).and_then(|()| File::open(path));
+    opened.map_err(|problem| FetchError::Save { path: path.display().to_string(), problem })
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<thread::JoinHandle<T>, FetchError> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(FetchError::Thread)
+}
+
+/// What the threads of a retrieval share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    control: Arc<Control>,
+    hosts: Hosts,
+    /// Of the whole run, where there is one.
+    rate: Option<Mutex<Bucket>>,
+    /// Retries of all cores.
+    budget: Arc<Budget>,
+    /// Where robots.txt is obeyed.
+    robots: Option<Mutex<Robots>>,
+    /// Where cookies are kept.
+    jar: Option<Mutex<Jar>>,
+    /// Of saved bodies.
+    names: Mutex<Names>,
+    policies: Policies,
+    /// Lines dealt to cores.
+    dealt: AtomicU64,
+    /// Those of them that came to their end.
+    done: AtomicU64,
+    /// No more are dealt.
+    closed: AtomicBool,
+    /// Records written, those of lines that asked for nothing of use included.
+    written: AtomicU64,
+    total: Mutex<Fetched>,
+    failure: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn new(control: Arc<Control>, pace: &Pace, mut policies: Policies, names: Names, skipped_ok: u64) -> Self {
+        let bucket = |rate| Mutex::new(Bucket::at_rate(rate, host::SLACK, clock::now()));
+        Self {
+            control,
+            hosts: Hosts::new(pace.rate_per_host),
+            rate: pace.rate.map(bucket),
+            budget: Arc::default(),
+            robots: policies.robots.take().map(Mutex::new),
+            jar: policies.jar.take().map(Mutex::new),
+            names: Mutex::new(names),
+            policies,
+            dealt: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            total: Mutex::new(Fetched { skipped_ok, ..Fetched::default() }),
+            failure: Mutex::default(),
+        }
+    }
+
+    fn one_dealt(&self) {
+        self.dealt.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn one_done(&self) {
+        self.done.fetch_add(1, Ordering::Release);
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Every line that there is has come to its end.
+    fn all_done(&self) -> bool {
+        self.closed.load(Ordering::Acquire) && self.done.load(Ordering::Acquire) == self.dealt.load(Ordering::Relaxed)
+    }
+
+    fn written(&self, records: u64) {
+        self.written.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Of so many lines, those without a record.
+    fn under_way(&self, lines: u64) -> u64 {
+        lines.saturating_sub(self.written.load(Ordering::Relaxed))
+    }
+
+    /// A line has its record from an earlier run.
+    fn skip(&self) {
+        self.total.lock().expect("adding does not panic").skipped += 1;
+    }
+
+    /// A line asks for the same as one before it.
+    fn repeat(&self) {
+        self.total.lock().expect("adding does not panic").repeated += 1;
+    }
+
+    /// A line asks for nothing that can be had.
+    fn refuse(&self, error: &Error) {
+        let mut total = self.total.lock().expect("adding does not panic");
+        total.lines += 1;
+        total.count_error(error.kind.name(), 1);
+    }
+
+    fn add(&self, of_core: &Fetched) {
+        self.total.lock().expect("adding does not panic").add(of_core);
+    }
+
+    fn total(&self) -> Fetched {
+        self.total.lock().expect("adding does not panic").clone()
+    }
+
+    fn fail(&self, problem: String) {
+        self.failure.lock().expect("storing does not panic").get_or_insert(problem);
+    }
+
+    /// What is to be kept cannot be: nothing more is begun.
+    fn give_up(&self, problem: String) {
+        self.fail(problem);
+        self.control.stop();
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.failure.lock().expect("storing does not panic").clone()
+    }
+}

@@ -1,0 +1,92 @@
+//! Leave to ask: robots.txt as a request of its own, lines that it bars, and cookies.
+
+use super::flight::Flight;
+use super::job::{Error, Job};
+use super::line::Kind;
+use super::record::Times;
+use super::retry::Decision;
+use super::verdict::Verdict;
+use super::work::{Retrieval, State};
+use crate::engine::work::Ticket;
+use crate::record::Outcome;
+use crate::units::Nanos;
+use crate::wire::decode::Head;
+
+impl Retrieval {
+    /// A line is not asked for.
+    pub(super) fn bar(&self, state: &mut State, job: &Job, kind: Kind, now: Nanos) {
+        let detail = match kind {
+            Kind::Robots => "robots.txt disallows it; --no-robots asks regardless",
+            Kind::RobotsUnreachable => {
+                "robots.txt could not be had, so that nothing is allowed; --no-robots asks regardless"
+            }
+            _ => "the host did not answer for too long, and is not asked any more",
+        };
+        if job.robots_of.is_some() {
+            return self.tell_robots(state, job, None, now);
+        }
+        self.conclude(state, job, None, Some(&Error::new(kind, detail)), Times::default());
+    }
+
+    /// A request for robots.txt has come to its end, or goes on.
+    pub(super) fn land_robots(&self, state: &mut State, flight: Flight, outcome: Outcome, now: Nanos) {
+        let Flight { mut job, template, answer, verdict, .. } = flight;
+        state.forget_reason();
+        let again = match (outcome, &verdict) {
+            (_, Verdict::Again(wait)) => Some(*wait),
+            (Outcome::Failed(_), _) => {
+                match state.retries.decide(self.elapsed(now), job.tried.here, outcome, template.idempotent) {
+                    Decision::Retry(wait) => Some(wait),
+                    Decision::GiveUp(_) => None,
+                }
+            }
+            _ => None,
+        };
+        if let Some(wait) = again {
+            return state.queues.push_at(Nanos(now.0.saturating_add(wait.0)), job);
+        }
+        let told = match (outcome, verdict) {
+            (Outcome::Answered(_), Verdict::Follow(hop)) => match job.follow(&hop, &self.shared, now) {
+                Ok(()) => return state.queues.push(job),
+                // Redirects that lead nowhere are as good as none (RFC 9309 section 2.3.1.2).
+                Err(_) => Some((404, Vec::new())),
+            },
+            (Outcome::Answered(_), Verdict::Refused(_)) => Some((404, Vec::new())),
+            (Outcome::Answered(status), _) => Some((status, answer.and_then(|answer| answer.body).unwrap_or_default())),
+            _ => None,
+        };
+        self.tell_robots(state, &job, told, now);
+    }
+
+    /// Says what came of a request for robots.txt: status and body.
+    fn tell_robots(&self, state: &mut State, job: &Job, told: Option<(u16, Vec<u8>)>, now: Nanos) {
+        let (Some(origin), Some(robots)) = (job.robots_of.as_deref(), &self.shared.robots) else { return };
+        let robots = &mut *robots.lock().expect("no rules panic");
+        match told {
+            Some((status, body)) => robots.answered(origin, status, &body, now),
+            None => robots.failed(origin, now),
+        }
+        let host = self.shared.hosts.of(origin, now);
+        let delay = robots.delay(origin);
+        if delay > Nanos::ZERO {
+            host.space(delay, now);
+        }
+        state.queues.wake(host.number);
+    }
+
+    /// The cookies that go with a request.
+    pub(super) fn cookies(&self, job: &Job) -> Option<String> {
+        let jar = self.shared.jar.as_ref()?;
+        jar.lock().expect("no cookie panics").header(&job.site.origin, &job.target)
+    }
+
+    /// Keeps the cookies of an answer.
+    pub(super) fn keep_cookies(&self, ticket: &Ticket, head: &Head<'_>) {
+        let Some(jar) = &self.shared.jar else { return };
+        let set = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case(b"set-cookie"));
+        let mut jar = jar.lock().expect("no cookie panics");
+        for (_, value) in set {
+            self.with_job(ticket, |job| jar.store(&job.site.origin, &job.target, value));
+        }
+    }
+}

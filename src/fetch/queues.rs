@@ -1,0 +1,290 @@
+//! The lines that one core has still to ask for, by host, and when each may go: hosts take turns, and those that may have
+//! nothing now keep no others waiting.
+//!
+//! Pure but for the locks of hosts: time is an argument.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use super::bucket::Bucket;
+use super::host::{Admission, Host};
+use super::job::Job;
+use super::line::Kind;
+use super::robots::{Robots, Verdict};
+use crate::plan::request::Template;
+use crate::units::Nanos;
+
+/// Hosts that a core knows though they have no lines.
+const HOSTS_MAX: usize = 8_192;
+/// How soon a host is looked at again whose requests are other cores'.
+const LOOK: Nanos = Nanos::from_millis(1);
+
+/// How soon a host is looked at again whose robots.txt another core asks for.
+const ROBOTS_LOOK: Nanos = Nanos::from_millis(20);
+/// Under a rate, no more slots are released at once than may find something to do.
+const PACED_AT_ONCE: u64 = 4;
+
+/// One core's lines.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    hosts: HashMap<u64, Local>,
+    /// Hosts that have lines and may have a request, as far as is known.
+    ready: VecDeque<u64>,
+    timers: BTreeMap<(Nanos, u64), Timer>,
+    /// Tells timers of one instant apart.
+    timers_set: u64,
+    /// With more hosts than this, those without lines are forgotten.
+    forget_above: usize,
+    /// Until when the rate of the whole run allows nothing.
+    paced: Nanos,
+    /// Several cores share the hosts.
+    shared: bool,
+}
+
+/// What limits lines beside their hosts' own states.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits<'a> {
+    /// Requests of one host in flight.
+    pub(super) per_host: u32,
+    /// Of the whole run.
+    pub(super) rate: Option<&'a Mutex<Bucket>>,
+    /// What may be asked for, where robots.txt is obeyed.
+    pub(super) robots: Option<&'a Mutex<Robots>>,
+}
+
+/// A line whose time has come.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// It counts as in flight from now on.
+    Go(Box<Job>),
+    /// It is not to be asked for, or not any more.
+    Barred(Box<Job>, Kind),
+}
+
+/// A host as one core sees it.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) host: Arc<Host>,
+    /// Its index among the core's origins, once there is one.
+    pub(super) origin: Option<u32>,
+    /// Of lines without headers of their own, by method and credentials.
+    pub(super) templates: Vec<(Arc<str>, Option<String>, Rc<Template>)>,
+    lines: VecDeque<Box<Job>>,
+    /// Requests of this core.
+    in_flight: u32,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Without lines.
+    Idle,
+    /// Among the ready ones.
+    Ready,
+    /// Until a request of its own ends.
+    Full,
+    /// Until an instant.
+    Held,
+}
+
+#[derive(Debug)]
+enum Timer {
+    Host(u64),
+    Line(Box<Job>),
+}
+
+impl Queues {
+    pub(super) fn new(shared: bool) -> Self {
+        Self { shared, forget_above: HOSTS_MAX, ..Self::default() }
+    }
+
+    /// Takes a line in that may go as soon as its host may have it.
+    pub(super) fn push(&mut self, job: Box<Job>) {
+        let number = job.host.number;
+        let local = self.hosts.entry(number).or_insert_with(|| Local::new(Arc::clone(&job.host)));
+        // Lines wait for robots.txt, and not the other way round.
+        let is_first = job.robots_of.is_some();
+        if is_first {
+            local.lines.push_front(job);
+        } else {
+            local.lines.push_back(job);
+        }
+        if local.standing == Standing::Idle || (is_first && local.standing == Standing::Held) {
+            local.standing = Standing::Ready;
+            self.ready.push_back(number);
+        }
+    }
+
+    /// Takes a line in that must wait until `at`.
+    pub(super) fn push_at(&mut self, at: Nanos, job: Box<Job>) {
+        self.set(at, Timer::Line(job));
+    }
+
+    /// The next line whose time has come.
+    pub(super) fn next(&mut self, now: Nanos, limits: Limits<'_>) -> Option<Line> {
+        self.fire(now);
+        let mut rate = limits.rate.map(|rate| rate.lock().expect("no bucket panics"));
+        if let Some(rate) = &rate {
+            self.paced = rate.due();
+            if now < self.paced {
+                return None;
+            }
+        }
+        while let Some(number) = self.ready.pop_front() {
+            let local = self.hosts.get_mut(&number).expect("ready hosts are known");
+            if local.lines.is_empty() {
+                local.standing = Standing::Idle;
+                continue;
+            }
+            match local.permission(now, limits.robots) {
+                Permission::Granted => {}
+                Permission::Refused(kind) => {
+                    let job = local.lines.pop_front();
+                    self.ready.push_back(number);
+                    return job.map(|job| Line::Barred(job, kind));
+                }
+                Permission::Awaited => {
+                    local.standing = Standing::Held;
+                    self.set(Nanos(now.0 + ROBOTS_LOOK.0), Timer::Host(number));
+                    continue;
+                }
+            }
+            match local.host.admit(now, limits.per_host) {
+                Admission::Go => {
+                    let job = local.lines.pop_front();
+                    local.in_flight += 1;
+                    self.ready.push_back(number);
+                    if let Some(rate) = &mut rate {
+                        rate.take(now).expect("it was due a moment ago");
+                    }
+                    return job.map(Line::Go);
+                }
+                Admission::Down => {
+                    let job = local.lines.pop_front();
+                    self.ready.push_back(number);
+                    return job.map(|job| Line::Barred(job, Kind::HostDown));
+                }
+                Admission::Full => {
+                    local.standing = Standing::Full;
+                    if self.shared {
+                        self.set(Nanos(now.0 + LOOK.0), Timer::Host(number));
+                    }
+                }
+                Admission::From(at) => {
+                    local.standing = Standing::Held;
+                    self.set(at, Timer::Host(number));
+                }
+            }
+        }
+        None
+    }
+
+    /// What a host waited for has come.
+    pub(super) fn wake(&mut self, number: u64) {
+        let Some(local) = self.hosts.get_mut(&number) else { return };
+        if local.standing == Standing::Held {
+            local.standing = Standing::Ready;
+            self.ready.push_back(number);
+        }
+    }
+
+    /// A request of this host has ended.
+    pub(super) fn ended(&mut self, number: u64) {
+        let Some(local) = self.hosts.get_mut(&number) else { return };
+        local.in_flight -= 1;
+        if local.standing == Standing::Full {
+            local.standing = Standing::Ready;
+            self.ready.push_back(number);
+        }
+    }
+
+    /// Forgets hosts without lines and requests where there are too many; gives what indexes they had.
+    pub(super) fn forget_idle(&mut self) -> Vec<u32> {
+        if self.hosts.len() <= self.forget_above {
+            return Vec::new();
+        }
+        let is_idle =
+            |local: &Local| local.standing == Standing::Idle && local.in_flight == 0 && local.lines.is_empty();
+        let idle = self.hosts.extract_if(|_, local| is_idle(local));
+        let forgotten = idle.filter_map(|(_, local)| local.origin).collect();
+        self.forget_above = HOSTS_MAX.max(2 * self.hosts.len());
+        forgotten
+    }
+
+    /// How many lines could be taken at `now`, at most, and when there may be more.
+    pub(super) fn due(&mut self, now: Nanos, limits: Limits<'_>) -> (u64, Option<Nanos>) {
+        self.fire(now);
+        if now < self.paced {
+            return (0, Some(self.paced));
+        }
+        let most = if limits.rate.is_some() { PACED_AT_ONCE } else { u64::MAX };
+        let lines = (self.ready.len() as u64 * u64::from(limits.per_host)).min(most);
+        (lines, self.timers.keys().next().map(|&(at, _)| at))
+    }
+
+    /// What this core knows of a host.
+    pub(super) fn local(&mut self, host: &Arc<Host>) -> &mut Local {
+        self.hosts.entry(host.number).or_insert_with(|| Local::new(Arc::clone(host)))
+    }
+
+    fn set(&mut self, at: Nanos, timer: Timer) {
+        self.timers_set += 1;
+        self.timers.insert((at, self.timers_set), timer);
+    }
+
+    fn fire(&mut self, now: Nanos) {
+        while let Some(first) = self.timers.first_entry().filter(|first| first.key().0 <= now) {
+            match first.remove() {
+                Timer::Line(job) => self.push(job),
+                Timer::Host(number) => {
+                    let Some(local) = self.hosts.get_mut(&number) else { continue };
+                    if matches!(local.standing, Standing::Full | Standing::Held) {
+                        local.standing = Standing::Ready;
+                        self.ready.push_back(number);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether robots.txt lets the first line of a host be asked for.
+enum Permission {
+    Granted,
+    Refused(Kind),
+    /// It is being asked for.
+    Awaited,
+}
+
+impl Local {
+    /// Puts the request for robots.txt before the first line, where nobody has made it.
+    fn permission(&mut self, now: Nanos, robots: Option<&Mutex<Robots>>) -> Permission {
+        let (Some(robots), Some(first)) = (robots, self.lines.front_mut()) else { return Permission::Granted };
+        if first.tried.is_allowed {
+            return Permission::Granted;
+        }
+        match robots.lock().expect("no rules panic").verdict(&self.host.origin, &first.target, now) {
+            Verdict::Allowed => first.tried.is_allowed = true,
+            Verdict::Fetch => {
+                let request = Box::new(first.of_robots());
+                self.lines.push_front(request);
+            }
+            Verdict::Wait => return Permission::Awaited,
+            Verdict::Disallowed => return Permission::Refused(Kind::Robots),
+            Verdict::Unreachable => return Permission::Refused(Kind::RobotsUnreachable),
+        }
+        Permission::Granted
+    }
+
+    fn new(host: Arc<Host>) -> Self {
+        Self {
+            host,
+            origin: None,
+            templates: Vec::new(),
+            lines: VecDeque::new(),
+            in_flight: 0,
+            standing: Standing::Idle,
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Retrieval as a kind of work: lines that come in through an inbox, asked for when their hosts may have them, and
+//! records that go out once a line has come to its end. Requests are counted as those of a closed load.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+
+use bytes::Bytes;
+
+use super::Shared;
+use super::answer::{Answer, Intake, Spoilt, spoilt};
+use super::flight::{Flight, Flights};
+use super::job::{Error, Job, Jobs};
+use super::line::Kind;
+use super::queues::{Limits, Line, Queues};
+use super::record::{self, Form, Times};
+use super::retry::{Decision, Retries};
+use super::save::Folder;
+use super::verdict::{self, Verdict};
+use super::writer::{Message, Record};
+use crate::clock;
+use crate::engine::Seat;
+use crate::engine::control::NEVER;
+use crate::engine::load::Load;
+use crate::engine::origins::Origins;
+use crate::engine::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Waits, Work};
+use crate::plan::{Fetch, Plan};
+use crate::record::{Failure, Fetched, Outcome, Stamps};
+use crate::units::Nanos;
+use crate::wire::content::ContentDecoder;
+use crate::wire::decode::{BodyLength, Head};
+
+/// Records go to the writer at every beat, or when there are so many.
+const RECORDS_AT_ONCE: usize = 256;
+/// So much of a reason is kept: a server may have had a say in it.
+const REASON_CHARS_MAX: usize = 300;
+
+/// One core's part of a retrieval.
+pub(crate) struct Retrieval {
+    /// Counts the requests.
+    load: Load,
+    plan: Arc<Plan>,
+    pub(super) shared: Arc<Shared>,
+    origins: Rc<Origins>,
+    inbox: mpsc::Receiver<Jobs>,
+    records: mpsc::Sender<Message>,
+    state: RefCell<State>,
+}
+
+pub(super) struct State {
+    pub(super) queues: Queues,
+    flights: Flights,
+    pub(super) retries: Retries,
+    /// Of bodies, where they are saved.
+    folder: Option<Folder>,
+    /// Not yet with the writer.
+    records: Vec<Record>,
+    fetched: Fetched,
+    /// Why the last failure happened, until its ticket ends.
+    reason: Option<(Failure, String)>,
+}
+
+impl Retrieval {
+    /// The part of the core of this `seat`.
+    pub(crate) fn new(
+        seat: Seat,
+        shared: Arc<Shared>,
+        inbox: mpsc::Receiver<Jobs>,
+        records: mpsc::Sender<Message>,
+    ) -> Self {
+        let (plan, origins) = (Arc::clone(&seat.plan), Rc::clone(&seat.origins));
+        let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
+        let budget = Arc::clone(&shared.budget);
+        let folder = fetch.output.save.as_deref().map(|path| Folder::open(path, seat.shard.index)).transpose();
+        let folder = folder.unwrap_or_else(|error| {
+            shared.give_up(format!("--save: {error}"));
+            None
+        });
+        let state = State {
+            queues: Queues::new(plan.cores.len() > 1),
+            flights: Flights::default(),
+            retries: Retries::new(verdict::policy(fetch), budget, plan.seed, seat.shard.index),
+            folder,
+            records: Vec::new(),
+            fetched: Fetched::default(),
+            reason: None,
+        };
+        Self { load: seat.load(), plan, shared, origins, inbox, records, state: RefCell::new(state) }
+    }
+
+    fn fetch(&self) -> &Fetch {
+        self.plan.fetch.as_deref().expect("only what is fetched comes here")
+    }
+
+    /// Nothing is to be begun any more: a signal came, or all lines have their records.
+    fn is_over(&self, now: Nanos) -> bool {
+        now >= self.shared.control.end() || self.shared.all_done()
+    }
+
+    fn limits(&self) -> Limits<'_> {
+        let Shared { rate, robots, .. } = &*self.shared;
+        Limits { per_host: self.fetch().pace.connections_per_host, rate: rate.as_ref(), robots: robots.as_ref() }
+    }
+
+    fn take_in(&self, state: &mut State) {
+        for jobs in self.inbox.try_iter() {
+            jobs.into_iter().for_each(|job| state.queues.push(job));
+        }
+    }
+
+    /// Makes the request of a line that was admitted.
+    fn begin(&self, state: &mut State, mut job: Box<Job>, now: Nanos) -> Option<Ticket> {
+        let State { queues, flights, .. } = state;
+        let local = queues.local(&job.host);
+        if job.tried.admitted == Nanos::ZERO {
+            (job.tried.admitted, job.tried.started_at) = (now, clock::unix_now());
+        }
+        let added = local.origin.map_or_else(|| self.origins.add(job.host.origin.clone()), Ok);
+        let origin = match added {
+            Ok(origin) => *local.origin.insert(origin),
+            Err(problem) => {
+                job.host.ended(Outcome::Failed(Failure::Tls), now, now);
+                queues.ended(job.host.number);
+                self.conclude(
+                    state,
+                    &job,
+                    None,
+                    Some(&Error::new(Kind::Failure(Failure::Tls), problem)),
+                    Times::default(),
+                );
+                return None;
+            }
+        };
+        job.tried.here += 1;
+        if !std::mem::take(&mut job.tried.follows) {
+            job.tried.attempts += 1;
+        }
+        if job.tried.here == 1 {
+            state.retries.count_request();
+        } else {
+            state.fetched.retries += 1;
+        }
+        let template = local.template(&job, &self.plan.common, origin);
+        let (head_request, idempotent) = (&*job.method == "HEAD", template.idempotent);
+        let flight = Flight::new(job, template);
+        let large_body = flight.large_body(&self.plan).is_some();
+        let line = flights.take_off(flight);
+        self.load.take(now);
+        Some(Ticket { line, origin, head_request, idempotent, intended: now, warmup: false, large_body })
+    }
+
+    /// A line has come to its end.
+    pub(super) fn conclude(
+        &self,
+        state: &mut State,
+        job: &Job,
+        answer: Option<&Answer>,
+        error: Option<&Error>,
+        times: Times,
+    ) {
+        let ok = error.is_none() && answer.is_some_and(|answer| answer.status < 400);
+        let form = Form { fields: self.shared.policies.fields, body: self.fetch().output.body_in_json };
+        let text = record::of(form, job, answer, error, ok, times);
+        let fetched = &mut state.fetched;
+        fetched.lines += 1;
+        fetched.ok += u64::from(ok);
+        fetched.waits.0 += times.response.unwrap_or_default().0;
+        if let Some(error) = error {
+            fetched.count_error(error.kind.name(), 1);
+        }
+        state.records.push(Record { place: job.place, text });
+        self.shared.one_done();
+        if state.records.len() >= RECORDS_AT_ONCE {
+            self.hand_over(state);
+        }
+    }
+
+    fn hand_over(&self, state: &mut State) {
+        if !state.records.is_empty() {
+            // The writer is gone only where it could not write, and says so itself.
+            let _ = self.records.send(Message::Records(std::mem::take(&mut state.records)));
+        }
+    }
+
+    /// A body that is no good, or cannot be kept.
+    #[cold]
+    fn spoilt(&self, ticket: &Ticket, spoilt: Spoilt) -> Failure {
+        let state = &mut *self.state.borrow_mut();
+        match spoilt {
+            Spoilt::Answer(error) => {
+                self.load.explain(Failure::Protocol, &error.detail);
+                state.flights.at(ticket.line).error = Some(error);
+            }
+            Spoilt::Disk(error) => {
+                self.shared.give_up(format!("--save: a body cannot be written: {error}"));
+                state.flights.at(ticket.line).is_lost = true;
+            }
+        }
+        Failure::Protocol
+    }
+
+    /// Gives the body of an answer its name.
+    fn keep(&self, state: &mut State, job: &Job, answer: &mut Answer) -> io::Result<()> {
+        let (Some(part), Some(folder)) = (answer.part.take(), &state.folder) else { return Ok(()) };
+        let authority = job.site.origin.authority();
+        let name = self.shared.names.lock().expect("no name panics").give(job.line, &authority, &job.target);
+        folder.keep(part, &name)?;
+        answer.file = Some(name.into());
+        Ok(())
+    }
+
+    /// A line has come to the end of a request: it is concluded, or goes on.
+    fn land(&self, state: &mut State, flight: Flight, outcome: Outcome, times: Times, now: Nanos) {
+        if flight.job.robots_of.is_some() {
+            return self.land_robots(state, flight, outcome, now);
+        }
+        let Flight { mut job, template, mut answer, verdict, mut error, is_lost, .. } = flight;
+        if outcome == Outcome::InFlightAtEnd || is_lost {
+            state.fetched.unfinished += 1;
+            return;
+        }
+        let reason = state.reason.take();
+        let verdict = match outcome {
+            Outcome::Failed(failure) if error.is_none() => {
+                let detail = reason.filter(|(of, _)| *of == failure).map(|(_, text)| text);
+                error = Some(Error::of(failure, detail));
+                answer = None;
+                match (verdict, state.retries.decide(self.elapsed(now), job.tried.here, outcome, template.idempotent)) {
+                    (Verdict::Again(wait), _) | (_, Decision::Retry(wait)) => Verdict::Again(wait),
+                    _ => Verdict::Final,
+                }
+            }
+            _ => verdict,
+        };
+        match verdict {
+            Verdict::Again(wait) => return state.queues.push_at(Nanos(now.0.saturating_add(wait.0)), job),
+            Verdict::Follow(hop) => match job.follow(&hop, &self.shared, now) {
+                Ok(()) => return state.queues.push(job),
+                Err(problem) => error = Some(problem),
+            },
+            Verdict::Refused(refusal) => error = Some(refusal),
+            Verdict::Final => {}
+        }
+        if let Some(answer) = answer.as_mut().filter(|_| error.is_none())
+            && let Err(problem) = self.keep(state, &job, answer)
+        {
+            self.shared.give_up(format!("--save: a body cannot be given its name: {problem}"));
+            state.fetched.unfinished += 1;
+            return;
+        }
+        self.conclude(state, &job, answer.as_ref(), error.as_ref(), times);
+    }
+
+    /// Shows the line of a request in flight.
+    pub(super) fn with_job(&self, ticket: &Ticket, see: impl FnOnce(&Job)) {
+        see(&self.state.borrow_mut().flights.at(ticket.line).job);
+    }
+
+    pub(super) fn elapsed(&self, now: Nanos) -> Nanos {
+        Nanos(now.0.saturating_sub(self.shared.control.t0().0))
+    }
+}
+
+impl State {
+    /// Nobody wants to know why the last failure happened.
+    pub(super) fn forget_reason(&mut self) {
+        self.reason = None;
+    }
+}
+
+impl Source for Retrieval {
+    fn next(&self, now: Nanos) -> Next {
+        if now < self.shared.control.start() {
+            return Next::WaitUntil(self.shared.control.start());
+        }
+        let state = &mut *self.state.borrow_mut();
+        loop {
+            if self.is_over(now) {
+                return Next::End;
+            }
+            let mut next = state.queues.next(now, self.limits());
+            if next.is_none() {
+                self.take_in(state);
+                next = state.queues.next(now, self.limits());
+            }
+            match next {
+                None => return Next::WaitUntil(NEVER),
+                Some(Line::Go(job)) => {
+                    if let Some(ticket) = self.begin(state, job, now) {
+                        return Next::Ticket(ticket);
+                    }
+                }
+                Some(Line::Barred(job, kind)) => self.bar(state, &job, kind, now),
+            }
+        }
+    }
+
+    fn due(&self, now: Nanos) -> Due {
+        let start = self.shared.control.start();
+        if now < start {
+            return Due { tickets: 0, next: start };
+        }
+        if self.is_over(now) {
+            return Due { tickets: u64::MAX, next: NEVER };
+        }
+        let (tickets, next) = self.state.borrow_mut().queues.due(now, self.limits());
+        Due { tickets, next: next.unwrap_or(NEVER) }
+    }
+
+    fn give_up_at(&self) -> Nanos {
+        let end = self.shared.control.end();
+        if end == NEVER { NEVER } else { Nanos(end.0.saturating_add(self.plan.drain.0)) }
+    }
+
+    fn render(&self, ticket: &Ticket, form: u32, request: &mut Rc<Vec<u8>>) {
+        let state = &mut *self.state.borrow_mut();
+        let flight = state.flights.at(ticket.line);
+        flight.cookies = self.cookies(&flight.job);
+        flight.render(&self.plan, form, Rc::make_mut(request));
+    }
+
+    fn large_body(&self, ticket: &Ticket) -> Bytes {
+        let state = &mut *self.state.borrow_mut();
+        let body = state.flights.at(ticket.line).large_body(&self.plan);
+        body.expect("a ticket says so only where there is one").clone()
+    }
+}
+
+impl Sink for Retrieval {
+    type Intake = Box<Intake>;
+
+    fn beat(&self, now: Nanos) {
+        self.load.beat(now);
+        let state = &mut *self.state.borrow_mut();
+        self.take_in(state);
+        self.hand_over(state);
+        state.queues.forget_idle().into_iter().for_each(|origin| self.origins.forget(origin));
+    }
+
+    fn connected(&self, dial: &Dial) {
+        self.load.connected(dial);
+    }
+
+    fn redialled(&self, ticket: &Ticket) {
+        self.load.redialled(ticket);
+    }
+
+    fn sent(&self, ticket: &Ticket, now: Nanos) {
+        self.load.sent(ticket, now);
+    }
+
+    fn reads_heads(&self) -> bool {
+        true
+    }
+
+    fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
+        let (output, policies) = (&self.fetch().output, &self.shared.policies);
+        self.keep_cookies(ticket, head);
+        let (wanted, part, is_robots) = {
+            let State { flights, retries, folder, .. } = &mut *self.state.borrow_mut();
+            let flight = flights.at(ticket.line);
+            let mut answer = Answer::of(head);
+            if head.body == BodyLength::None {
+                answer.take_nothing(output, policies);
+            }
+            flight.answer = Some(answer);
+            let elapsed = self.elapsed(clock::now());
+            flight.verdict = verdict::judge(self.fetch(), retries, elapsed, flight, head);
+            let wanted = head.body != BodyLength::None && matches!(flight.verdict, Verdict::Final);
+            let is_robots = flight.job.robots_of.is_some();
+            let folder = folder.as_mut().filter(|_| wanted && head.status < 400 && !is_robots);
+            (wanted, folder.map(Folder::begin).transpose(), is_robots)
+        };
+        if !wanted {
+            return Ok(Body::Discard);
+        }
+        let part = part.map_err(|error| self.spoilt(ticket, Spoilt::Disk(error)))?;
+        let headers = head.headers().filter(|_| self.plan.decode || is_robots);
+        let decoder =
+            ContentDecoder::of(headers).map_err(|error| self.spoilt(ticket, Spoilt::Answer(spoilt(error))))?;
+        let intake = match is_robots {
+            true => Intake::of_robots(decoder),
+            false => Intake::new(decoder, output, policies, part),
+        };
+        Ok(Body::Stream(Box::new(intake)))
+    }
+
+    async fn body(&self, ticket: &Ticket, intake: &mut Self::Intake, piece: &[u8]) -> Result<(), Failure> {
+        intake.feed(piece).map_err(|problem| self.spoilt(ticket, problem))
+    }
+
+    fn end(&self, ticket: &Ticket, mut intake: Self::Intake) -> Result<(), Failure> {
+        intake.finish().map_err(|problem| self.spoilt(ticket, problem))?;
+        let state = &mut *self.state.borrow_mut();
+        let flight = state.flights.at(ticket.line);
+        if let Some(answer) = &mut flight.answer {
+            answer.take(*intake);
+            if flight.job.robots_of.is_none() {
+                // The answer itself is whole: its connection is as good as before.
+                flight.error = answer.look(&self.shared.policies).err();
+            }
+        }
+        Ok(())
+    }
+
+    fn explain(&self, failure: Failure, reason: &dyn Display) {
+        self.load.explain(failure, reason);
+        let text = reason.to_string().chars().take(REASON_CHARS_MAX).collect();
+        self.state.borrow_mut().reason = Some((failure, text));
+    }
+
+    fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {
+        self.load.done(ticket, outcome, stamps, moved);
+        let state = &mut *self.state.borrow_mut();
+        let flight = state.flights.land(ticket.line);
+        let host = &flight.job.host;
+        host.ended(outcome, ticket.intended, stamps.done);
+        if let Some(time) = flight.asked_for_time {
+            host.hold(stamps.done, time);
+        }
+        state.queues.ended(host.number);
+        let since = |from: Nanos, at: Nanos| Nanos(at.0.saturating_sub(from.0));
+        let times = Times {
+            response: Some(since(flight.job.tried.admitted, stamps.done)),
+            service: stamps.sent.map(|sent| since(sent, stamps.done)),
+            first_byte: stamps.sent.zip(stamps.first_byte).map(|(sent, first)| since(sent, first)),
+        };
+        self.land(state, flight, outcome, times, stamps.done);
+    }
+}
+
+impl Work for Retrieval {
+    fn origin_of(&self, _: u64) -> Option<u32> {
+        None
+    }
+
+    fn finish(&self, abandoned: bool, waits: Waits) -> Finished {
+        let state = &mut *self.state.borrow_mut();
+        self.hand_over(state);
+        self.shared.add(&state.fetched);
+        Finished { exhausted: self.shared.all_done(), ..self.load.finish(abandoned, waits) }
+    }
+}

@@ -1,0 +1,72 @@
+//! How hosts are spared, and that one that is slow or gone keeps no other waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{fetch, records};
+use crate::support::{OK, Server, TargetProgram, file};
+
+#[test]
+fn a_host_has_one_connection_until_its_first_answer_and_its_number_after_that() {
+    let (now, most) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (counted, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let server = Server::start(move |peer| {
+        while peer.request().is_some() {
+            peak.fetch_max(counted.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            peer.sleep(Duration::from_millis(20));
+            counted.fetch_sub(1, Ordering::SeqCst);
+            peer.send(OK);
+        }
+    });
+    let lines: String = (0..120).map(|n| format!("{}\n", server.url(&format!("/{n}")))).collect();
+    let (_folder, path) = file(lines);
+    fetch(&["-i", &path, "-t", "2", "--connections-per-host", "3"]).assert_code(0);
+    assert_eq!((most.load(Ordering::SeqCst), server.requests().len()), (3, 120));
+}
+
+#[test]
+fn a_rate_is_of_all_cores_together_and_never_exceeded() {
+    let target = TargetProgram::start();
+    for option in ["--rate", "--rate-per-host"] {
+        let lines: String = (0..300).map(|n| format!("{}/?{n}\n", target.url)).collect();
+        let (_folder, path) = file(lines);
+        let began = Instant::now();
+        let finished = fetch(&["-i", &path, "-t", "2", option, "200"]);
+        let elapsed = began.elapsed();
+        assert_eq!(records(&finished.assert_code(0).stdout).len(), 300);
+        // The first goes at once; what was late by up to 20 ms may be made up for.
+        let least = Duration::from_millis(299 * 5 - 25);
+        assert!(elapsed >= least, "{option}: {elapsed:?}");
+    }
+}
+
+#[test]
+fn hosts_that_hang_keep_no_others_waiting() {
+    let (hung, alive) = (Server::silent(), TargetProgram::start());
+    let mut lines = String::new();
+    for n in 0..20 {
+        lines += &format!("{}\n", hung.url(&format!("/{n}")));
+    }
+    for n in 0..500 {
+        lines += &format!("{}/?{n}\n", alive.url);
+    }
+    let (_folder, path) = file(lines);
+    let finished = fetch(&["-i", &path, "-t", "1", "--retries", "0", "--timeout", "200ms"]);
+    let all = records(&finished.assert_code(0).stdout);
+    assert_eq!(all.len(), 520);
+    let kinds = |line: u64| all[&line]["error"]["kind"].as_str().map(str::to_owned);
+    assert!((1..=20).all(|line| matches!(kinds(line).as_deref(), Some("timeout" | "host_down"))));
+    assert!((21..=520).all(|line| all[&line]["ok"] == true));
+}
+
+#[test]
+fn a_host_that_stays_away_is_given_up() {
+    let port = crate::support::dead_port();
+    let lines: String = (0..100).map(|n| format!("http://127.0.0.1:{port}/{n}\n")).collect();
+    let (_folder, path) = file(lines);
+    let all = records(&fetch(&["-i", &path, "--retries", "0"]).assert_code(1).stdout);
+    let down = all.values().filter(|record| record["error"]["kind"] == "host_down").count();
+    assert_eq!((all.len(), down), (100, 87));
+    assert!(all.values().filter(|record| record["error"]["kind"] == "host_down").all(|record| record["attempts"] == 0));
+}

@@ -1,0 +1,130 @@
+//! robots.txt, cookies, what is taken out of bodies, and what is left out.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::{fetch, only, records};
+use crate::support::{OK, Server, TargetProgram, file, ringload};
+
+/// Answers `/robots.txt` with this, and all else with 200.
+fn with_robots(answer: &'static str) -> Server {
+    Server::start(move |peer| {
+        while let Some(request) = peer.request() {
+            let sent =
+                if request.line.starts_with("GET /robots.txt ") { peer.send(answer.as_bytes()) } else { peer.send(OK) };
+            if !sent {
+                return;
+            }
+        }
+    })
+}
+
+fn asks_once_for_robots(server: &Server) -> bool {
+    let paths = server.paths();
+    paths.first().is_some_and(|path| path == "/robots.txt")
+        && paths.iter().filter(|path| *path == "/robots.txt").count() == 1
+}
+
+#[test]
+fn robots_txt_is_asked_for_once_and_obeyed() {
+    let rules = "User-agent: *\nDisallow: /\n\nUser-agent: ringload\nDisallow: /private\n";
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{rules}", rules.len());
+    let server = with_robots(answer.leak());
+    let lines: String = (0..40).map(|n| format!("{}\n", server.url(&format!("/{n}")))).collect();
+    let (_folder, path) = file(format!("{lines}{}\n", server.url("/private/x")));
+    let finished = ringload(&["fetch", "-q", "-t", "2", "-i", &path]);
+    let all = records(&finished.assert_code(0).stdout);
+    assert_eq!(all.values().filter(|record| record["ok"] == true).count(), 40);
+    assert_eq!((&all[&41]["error"]["kind"], &all[&41]["attempts"]), (&"robots".into(), &0.into()));
+    assert!(asks_once_for_robots(&server), "{:?}", server.paths());
+    assert!(!server.paths().contains(&"/private/x".to_owned()));
+}
+
+#[test]
+fn a_crawl_delay_is_kept() {
+    let rules = "User-agent: *\nCrawl-delay: 0.2\n";
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{rules}", rules.len());
+    let server = with_robots(answer.leak());
+    let lines: String = (0..5).map(|n| format!("{}\n", server.url(&format!("/{n}")))).collect();
+    let (_folder, path) = file(lines);
+    let began = Instant::now();
+    ringload(&["fetch", "-q", "-i", &path]).assert_code(0);
+    assert!(began.elapsed() >= Duration::from_millis(780), "{:?}", began.elapsed());
+}
+
+#[test]
+fn where_robots_txt_cannot_be_had_nothing_is_asked_for() {
+    let server = with_robots("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
+    let args = ["fetch", "-q", "--backoff", "1ms", &server.url("/1"), &server.url("/2")];
+    let all = records(&ringload(&args).assert_code(1).stdout);
+    assert!(all.values().all(|record| record["error"]["kind"] == "robots_unreachable"));
+    assert!(server.paths().iter().all(|path| path == "/robots.txt"), "{:?}", server.paths());
+    let none = with_robots("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    ringload(&["fetch", "-q", &none.url("/1")]).assert_code(0);
+    assert_eq!(none.paths(), ["/robots.txt", "/1"]);
+}
+
+#[test]
+fn cookies_come_back_to_who_set_them_and_outlive_the_run_in_a_jar() {
+    let server = Server::start(|peer| {
+        while peer.request().is_some() {
+            peer.send(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Max-Age=600\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let cookies = |server: &Server| -> Vec<Option<String>> {
+        let of = |headers: &Vec<String>| headers.iter().find(|header| header.starts_with("Cookie: ")).cloned();
+        server.requests().iter().map(|request| of(&request.headers)).collect()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let jar = folder.path().join("jar").to_str().expect("a path in UTF-8").to_owned();
+    let urls = [server.url("/1"), server.url("/2")];
+    let args = ["--connections-per-host", "1", "--cookie", "b=2", "--cookie-jar", &jar, &urls[0], &urls[1]];
+    let finished = fetch(&args);
+    assert!(!finished.assert_code(0).stdout.contains("b=2"));
+    assert_eq!(cookies(&server), [Some("Cookie: b=2".to_owned()), Some("Cookie: b=2; a=1".to_owned())]);
+    assert!(fs::read_to_string(&jar).expect("the jar").contains("\ta\t1"));
+    fetch(&["--cookie-jar", &jar, &server.url("/3")]).assert_code(0);
+    assert_eq!(cookies(&server)[2], Some("Cookie: a=1".to_owned()));
+}
+
+#[test]
+fn what_is_looked_for_in_bodies_is_in_the_record_and_what_must_be_there_is_checked() {
+    let target = TargetProgram::start();
+    let line = |body: &str| {
+        let body = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, body);
+        format!("{{\"url\":\"{}/echo\",\"method\":\"POST\",\"body\":\"{body}\"}}\n", target.url)
+    };
+    let lines = [r#"{"id":7,"state":"ok"}"#, r#"{"id":8,"state":"late"}"#, "nothing"].map(line).concat();
+    let (_folder, path) = file(lines);
+    let finished = fetch(&["-i", &path, "--extract", "/id", "--json-check", "/state=ok"]);
+    let all = records(&finished.assert_code(0).stdout);
+    assert_eq!((&all[&1]["extracted"], &all[&1]["ok"]), (&7.into(), &true.into()));
+    assert_eq!((&all[&2]["error"]["kind"], &all[&2]["status"]), (&"check".into(), &200.into()));
+    assert_eq!(all[&3]["error"]["kind"], "json");
+    let finished = fetch(&["--extract", "w(.*)d", "--fields", "extracted,ok", &target.url]);
+    assert_eq!(finished.assert_code(0).stdout, "{\"line\":1,\"ok\":true,\"extracted\":\"orl\"}\n");
+}
+
+#[test]
+fn what_was_asked_for_before_is_left_out_where_that_is_wanted() {
+    let target = TargetProgram::start();
+    let (_folder, path) = file(format!("{0}/a\n{0}/b\n{0}/a#x\nHEAD {0}/a\n", target.url));
+    let all = records(&fetch(&["-i", &path, "--unique"]).assert_code(1).stdout);
+    let mut lines: Vec<_> = all.keys().copied().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [1, 2, 4]);
+}
+
+#[test]
+fn bodies_have_the_names_that_are_asked_for() {
+    let target = TargetProgram::start();
+    for (way, expected) in [("host-path", "/bytes/7@"), ("line", "000000/000000001"), ("hash", "/")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bodies = folder.path().to_str().expect("a path in UTF-8");
+        let url = format!("{}/bytes/7", target.url);
+        let record = only(fetch(&[&url, "--save", bodies, "--save-as", way]).assert_code(0));
+        let name = record["file"].as_str().expect("a name");
+        assert!(name.contains(expected), "{name}");
+        assert_eq!(fs::read(folder.path().join(name)).expect("the file").len(), 7);
+    }
+}
