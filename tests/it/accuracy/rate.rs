@@ -1,30 +1,32 @@
 //! What was intended is what is sent (method T12, as far as a real machine keeps up).
 
+use super::{Attempt, Miss, healthy, near};
 use crate::support::{TargetProgram, measured};
 
-fn holds(rate: u64) -> Result<(), String> {
+fn holds(rate: u64) -> Attempt {
     let target = TargetProgram::start();
     let report = measured(&["-R", &rate.to_string(), "-d", "3s", "-c", "64", "-t", "1", &target.url]).0;
     assert_eq!(report.count("intended"), 3 * rate, "this is arithmetic and no matter of noise");
-    let sent = report.float("rate_per_s.sent");
-    let off = (sent / rate as f64 - 1.0).abs();
-    if off > 0.01 {
-        return Err(format!("{sent} a second were sent"));
-    }
+    healthy(&report)?;
+    near("sent a second", report.float("rate_per_s.sent"), rate as f64, 0.001 * rate as f64)?;
     // Each second has its share too.
     for interval in report.list("intervals").iter().filter(|interval| interval["drain"] == false) {
         let sent = interval["sent"].as_f64().unwrap_or(0.0);
         if (sent / rate as f64 - 1.0).abs() > 0.02 {
-            return Err(format!("{sent} were sent in the second at {}", interval["t_s"]));
+            return Err(Miss::Wrong(format!("{sent} were sent in the second at {}", interval["t_s"])));
         }
     }
     Ok(())
 }
 
-pub(super) fn two_hundred_a_second() -> Result<(), String> {
+pub(super) fn two_hundred_a_second() -> Attempt {
     holds(200)
 }
 
-pub(super) fn ten_thousand_a_second() -> Result<(), String> {
+pub(super) fn thousand_a_second() -> Attempt {
+    holds(1_000)
+}
+
+pub(super) fn ten_thousand_a_second() -> Attempt {
     holds(10_000)
 }

@@ -133,6 +133,11 @@ impl Report {
         histogram.iter_recorded().filter(|value| value.value_iterated_to() > limit).map(|v| v.count_at_value()).sum()
     }
 
+    /// A quantile of a histogram, any.
+    pub(crate) fn quantile(&self, name: &str, q: f64) -> Duration {
+        Duration::from_nanos(decode(self.at(&format!("histograms.{name}"))).value_at_quantile(q))
+    }
+
     fn check(&self) {
         let errors: Vec<String> = schema().iter_errors(&self.0).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "the report does not keep its schema: {errors:?}");
