@@ -3,6 +3,7 @@
 //!
 //! 50 scenarios, 1,000 with `SLOW_TESTS=1`, each by a seed that a failure names; `SCENARIO=<seed>` runs that one alone.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -21,6 +22,18 @@ const FEW: u64 = 50;
 const MANY: u64 = 1_000;
 /// They wait more than they work.
 const AT_A_TIME: usize = 8;
+/// What came of requests in some scenario or other: a network without faults would prove nothing.
+const SEEN: [&str; 9] = [
+    "counts.ok",
+    "counts.http_error",
+    "counts.unsent",
+    "counts.in_flight_at_end",
+    "failures.timeout",
+    "failures.read_timeout",
+    "failures.deadline",
+    "failures.reset",
+    "failures.closed_early",
+];
 
 /// What loads are run against: an HTTP/1.1 server and one of HTTP/2.
 struct Servers {
@@ -46,26 +59,41 @@ fn every_request_is_accounted_for_whatever_the_network_does() {
     let slow = std::env::var_os("SLOW_TESTS").is_some_and(|value| value == "1");
     let end = only.map_or(if slow { MANY } else { FEW }, |seed: u64| seed + 1);
     let next = AtomicU64::new(only.unwrap_or(0));
-    let failed: Vec<String> = thread::scope(|scope| {
+    let ends: Vec<Ends> = thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(|| run_all(&next, end, &servers))).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("panics are caught inside")).collect()
+        workers.into_iter().map(|worker| worker.join().expect("panics are caught inside")).collect()
     });
+    let failed: Vec<&str> = ends.iter().flat_map(|ends| &ends.failed).map(String::as_str).collect();
     assert!(failed.is_empty(), "{} scenarios failed, SCENARIO=<seed> runs one:\n{}", failed.len(), failed.join("\n"));
+    let seen: BTreeSet<&str> = ends.iter().flat_map(|ends| ends.seen.iter().copied()).collect();
+    assert!(only.is_some() || SEEN.iter().all(|path| seen.contains(path)), "only these were seen: {seen:?}");
 }
 
-/// Runs scenarios until there are none left; what is wrong with those that failed.
-fn run_all(next: &AtomicU64, end: u64, servers: &Servers) -> Vec<String> {
-    let mut failed = Vec::new();
+/// What came of some scenarios.
+#[derive(Default)]
+struct Ends {
+    /// What is wrong with those that failed.
+    failed: Vec<String>,
+    /// Of [`SEEN`].
+    seen: BTreeSet<&'static str>,
+}
+
+/// Runs scenarios until there are none left.
+fn run_all(next: &AtomicU64, end: u64, servers: &Servers) -> Ends {
+    let mut ends = Ends::default();
     loop {
         let seed = next.fetch_add(1, Ordering::SeqCst);
         if seed >= end {
-            return failed;
+            return ends;
         }
         let scenario = Scenario::of(seed);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario.run(seed, servers))) {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
-            failed.push(format!("seed {seed}: {text}\n  of bench {}", scenario.args.join(" ")));
+        match catch_unwind(AssertUnwindSafe(|| scenario.run(seed, servers))) {
+            Ok(report) => ends.seen.extend(SEEN.iter().filter(|path| report.number(path) > 0)),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+                ends.failed.push(format!("seed {seed}: {text}\n  of bench {}", scenario.args.join(" ")));
+            }
         }
     }
 }
@@ -152,7 +180,7 @@ impl Scenario {
     }
 
     /// Runs it; the report is held against the accounting rules as it is read.
-    fn run(&self, seed: u64, servers: &Servers) {
+    fn run(&self, seed: u64, servers: &Servers) -> Report {
         let faults = Faults::start(servers.addr(self.http_2), seed, self.kinds.clone());
         let url = faults.url(self.path);
         let finished = bench(
@@ -177,6 +205,7 @@ impl Scenario {
             report.at("health.quantiles"),
             said(&finished)
         );
+        report
     }
 
     /// What the program has to exit with, by its report.

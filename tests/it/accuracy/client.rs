@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::law::{Law, stop, utilisation};
 use super::server::Nginx;
-use super::{Attempt, Miss, hold, near};
+use super::{Attempt, Miss, diagnosis, hold, near};
 use crate::support::{Program, Report, TargetProgram, measured};
 
 /// T6: to the percentiles it makes no difference who stood still, so the verdict must.
@@ -19,10 +19,10 @@ pub(super) fn a_long_stop_is_the_client_s() -> Attempt {
     let report = Report::of(&program.finish());
     for name in ["p99", "p99_9"] {
         let verdict = report.at(&format!("health.quantiles.{name}"));
-        hold(verdict == "INVALID", || format!("{name} is {verdict}: {}", report.at("health")))?;
+        hold(verdict == "INVALID", || format!("{name} is {verdict}: {}", diagnosis(&report)))?;
     }
     let cause = report.at("health.cause");
-    hold(report.at("health.verdict") == "INVALID" && cause == "client stall", || format!("{}", report.at("health")))?;
+    hold(report.at("health.verdict") == "INVALID" && cause == "client stall", || diagnosis(&report))?;
     near("the longest stall in ms", report.float("health.stalls.longest_ms"), stop_s * 1e3, 5.0)?;
     hold(report.count("ok") == 40_000, || format!("{} {}", report.at("counts"), report.at("failures")))?;
     Law { stops_s: vec![stop_s], duration_s: 20.0, utilisation }.holds(&report)
@@ -52,7 +52,7 @@ pub(super) fn one_that_cannot_keep_up_says_so() -> Attempt {
     let rate = (2.0 * report.float("rate_per_s.completed")).round().to_string();
     let report = measured(&[&["-R", &rate, "-d", "3s"], &load[..]].concat()).0;
     let (verdict, cause) = (report.at("health.verdict"), report.at("health.cause"));
-    hold(verdict == "INVALID" && cause == "client-limited", || format!("{}", report.at("health")))?;
+    hold(verdict == "INVALID" && cause == "client-limited", || diagnosis(&report))?;
     let share = report.count("sent") as f64 / report.count("intended") as f64;
     hold(share < 0.99, || format!("{share} of what was intended was sent"))
 }

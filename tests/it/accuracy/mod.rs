@@ -136,3 +136,16 @@ fn healthy(report: &Report) -> Attempt {
     let (verdict, cause) = (report.at("health.verdict"), report.at("health.cause"));
     if verdict == "OK" { Ok(()) } else { Err(Miss::Unfit(format!("the report's verdict is {verdict}, {cause}"))) }
 }
+
+/// The verdict with what made it, in a line.
+fn diagnosis(report: &Report) -> String {
+    let bad = report.list("health.signals").iter().filter(|signal| signal["verdict"] != "OK");
+    let bad: Vec<String> = bad.map(|signal| format!("{} {}", signal["name"], signal["value"])).collect();
+    let longest = report.at("health.stalls.longest_ms");
+    format!(
+        "{}, {}; the longest stall {longest} ms; {}",
+        report.at("health.verdict"),
+        report.at("health.cause"),
+        bad.join(", ")
+    )
+}

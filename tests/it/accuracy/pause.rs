@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::law::{Law, stop, utilisation};
 use super::server::Nginx;
-use super::{Attempt, healthy, hold, near, undisturbed};
+use super::{Attempt, diagnosis, healthy, hold, near, undisturbed};
 use crate::support::{Program, Report, TargetProgram};
 
 const DURATION_S: f64 = 20.0;
@@ -41,9 +41,9 @@ pub(super) fn a_pause_follows_its_law() -> Attempt {
 /// A server that stops leaves no trace in the client's own condition.
 fn is_not_the_client_s(report: &Report) -> Attempt {
     let (p99, cause) = (report.at("health.quantiles.p99"), report.at("health.cause"));
-    hold(p99 != "INVALID", || format!("p99 is {p99}: {}", report.at("health")))?;
+    hold(p99 != "INVALID", || format!("p99 is {p99}: {}", diagnosis(report)))?;
     let client = ["client stall", "client-limited"].iter().any(|client| cause == *client);
-    hold(!client, || format!("the cause is {cause}: {}", report.at("health")))?;
+    hold(!client, || format!("the cause is {cause}: {}", diagnosis(report)))?;
     let longest = report.float("health.stalls.longest_ms");
     hold(longest < 50.0, || format!("the ledger has a stall of {longest} ms"))
 }
