@@ -43,7 +43,8 @@ class Capture:
 
     def finish(self):
         """Ends it; seconds since the epoch of each request and of its answer's first packet, in order of requests."""
-        time.sleep(0.3)
+        # The kernel hands packets over in blocks, the last of them after a while.
+        time.sleep(1.5)
         self.process.send_signal(signal.SIGINT)
         said = self.process.communicate(timeout=20)[1]
         if " 0 packets dropped by kernel" not in said.replace("\n", " "):
