@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::law::{Law, stop, utilisation};
 use super::server::Nginx;
-use super::{Attempt, Miss, diagnosis, hold, near};
+use super::{Attempt, Miss, diagnosis, hold, near, undisturbed};
 use crate::support::{Program, Report, TargetProgram, measured};
 
 /// T6: to the percentiles it makes no difference who stood still, so the verdict must.
@@ -51,6 +51,7 @@ pub(super) fn one_that_cannot_keep_up_says_so() -> Attempt {
     let report = measured(&[&["-d", "1s"], &load[..]].concat()).0;
     let rate = (2.0 * report.float("rate_per_s.completed")).round().to_string();
     let report = measured(&[&["-R", &rate, "-d", "3s"], &load[..]].concat()).0;
+    undisturbed(&report)?;
     let (verdict, cause) = (report.at("health.verdict"), report.at("health.cause"));
     hold(verdict == "INVALID" && cause == "client-limited", || diagnosis(&report))?;
     let share = report.count("sent") as f64 / report.count("intended") as f64;

@@ -54,7 +54,7 @@ fn witness(addr: &str, until: Instant) -> std::io::Result<Vec<f64>> {
 fn agree(report: &Report, histogram: &str, held: &[f64], late: f64) -> Attempt {
     for (name, q) in QUANTILES {
         let path = format!("latency_us.{histogram}.{name}");
-        let of_server = held[((held.len() - 1) as f64 * q) as usize].max(DELAY_US);
+        let of_server = held[((held.len() - 1) as f64 * q).ceil() as usize].max(DELAY_US);
         within(report, &path, DELAY_US, of_server + late)?;
     }
     within(report, &format!("latency_us.{histogram}.min"), DELAY_US, DELAY_US + 2.0 * late)
