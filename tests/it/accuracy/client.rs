@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::law::{Law, stop, utilisation};
 use super::server::Nginx;
-use super::{Attempt, Miss, diagnosis, hold, near, undisturbed};
-use crate::support::{Program, Report, TargetProgram, measured};
+use super::{Attempt, Miss, diagnosis, hold, load, near, undisturbed};
+use crate::support::{Report, TargetProgram};
 
 /// T6: to the percentiles it makes no difference who stood still, so the verdict must.
 pub(super) fn a_long_stop_is_the_client_s() -> Attempt {
     let target = TargetProgram::start();
     let utilisation = utilisation(2_000, "100", &target.url)?;
-    let args = ["bench", "--format", "json", "-R", "2000", "-d", "20s", "-c", "100", "-t", "1", &target.url];
-    let program = Program::start(&args);
+    let args = ["-R", "2000", "-d", "20s", "-c", "100", &target.url];
+    let program = load::start(&args);
     std::thread::sleep(Duration::from_secs(6));
     let stop_s = stop(program.pid(), Duration::from_secs(1));
     let report = Report::of(&program.finish());
@@ -30,8 +30,8 @@ pub(super) fn a_long_stop_is_the_client_s() -> Attempt {
 
 pub(super) fn a_short_stop_is_in_the_ledger() -> Attempt {
     let target = TargetProgram::start();
-    let args = ["bench", "--format", "json", "-R", "1000", "-d", "4s", "-c", "50", "-t", "1", &target.url];
-    let program = Program::start(&args);
+    let args = ["-R", "1000", "-d", "4s", "-c", "50", &target.url];
+    let program = load::start(&args);
     std::thread::sleep(Duration::from_secs(2));
     let stop_ms = stop(program.pid(), Duration::from_millis(50)) * 1e3;
     let report = Report::of(&program.finish());
@@ -47,10 +47,10 @@ pub(super) fn a_short_stop_is_in_the_ledger() -> Attempt {
 pub(super) fn one_that_cannot_keep_up_says_so() -> Attempt {
     let nginx = Nginx::start();
     let url = nginx.url("/page");
-    let load = ["-c", "64", "-t", "1", "--decode", &url];
-    let report = measured(&[&["-d", "1s"], &load[..]].concat()).0;
+    let options = ["-c", "64", "--decode", &url];
+    let report = load::run(&[&["-d", "1s"], &options[..]].concat());
     let rate = (2.0 * report.float("rate_per_s.completed")).round().to_string();
-    let report = measured(&[&["-R", &rate, "-d", "3s"], &load[..]].concat()).0;
+    let report = load::run(&[&["-R", &rate, "-d", "3s"], &options[..]].concat());
     undisturbed(&report)?;
     let (verdict, cause) = (report.at("health.verdict"), report.at("health.cause"));
     hold(verdict == "INVALID" && cause == "client-limited", || diagnosis(&report))?;

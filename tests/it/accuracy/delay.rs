@@ -5,8 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::{Attempt, Miss, healthy, hold, undisturbed};
-use crate::support::{Report, TargetProgram, measured};
+use super::{Attempt, Miss, healthy, hold, load, undisturbed};
+use crate::support::{Report, TargetProgram};
 
 /// The target's delay is never early.
 const DELAY_US: f64 = 20_000.0;
@@ -17,12 +17,12 @@ const BUCKET: f64 = 1.001;
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)];
 
 /// The report of the load, and how long the server held answers meanwhile, in microseconds, ascending.
-fn load() -> Result<(Report, Vec<f64>), Miss> {
+fn observe() -> Result<(Report, Vec<f64>), Miss> {
     let target = TargetProgram::start();
     let addr = target.url.trim_start_matches("http://").to_owned();
     let witness = std::thread::spawn(move || witness(&addr, Instant::now() + Duration::from_secs(5)));
     let url = format!("{}/delay/20", target.url);
-    let report = measured(&["-R", "200", "-d", "5s", "-c", "32", "-t", "1", &url]).0;
+    let report = load::run(&["-R", "200", "-d", "5s", "-c", "32", &url]);
     let held = witness.join().expect("it does not panic").map_err(|error| Miss::Wrong(error.to_string()))?;
     hold(report.count("ok") == 1000 && held.len() >= 50, || {
         format!("{}, {} answers witnessed", report.at("counts"), held.len())
@@ -67,7 +67,7 @@ fn within(report: &Report, path: &str, least: f64, most: f64) -> Attempt {
 }
 
 pub(super) fn times_are_the_delay() -> Attempt {
-    let (report, held) = load()?;
+    let (report, held) = observe()?;
     undisturbed(&report)?;
     healthy(&report)?;
     agree(&report, "service", &held, LATE_US)?;

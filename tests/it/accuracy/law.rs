@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Attempt, Miss, near};
-use crate::support::{Report, measured};
+use super::{Attempt, Miss, load, near};
+use crate::support::Report;
 
 /// Stops of a server, or of the client, in a run at a constant rate.
 pub(super) struct Law {
@@ -56,7 +56,7 @@ impl Law {
 
 /// The rate as a share of what is answered in a second at most, with so many connections.
 pub(super) fn utilisation(rate: u64, connections: &str, url: &str) -> Result<f64, Miss> {
-    let report = measured(&["-d", "500ms", "-c", connections, "-t", "1", url]).0;
+    let report = load::run(&["-d", "500ms", "-c", connections, url]);
     let share = rate as f64 / report.float("rate_per_s.completed");
     if share < 0.5 { Ok(share) } else { Err(Miss::Unfit(format!("{rate} a second are {share:.2} of all"))) }
 }

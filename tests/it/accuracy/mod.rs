@@ -10,6 +10,7 @@ mod client;
 mod delay;
 mod intended;
 mod law;
+mod load;
 mod mix;
 mod overload;
 mod pause;

@@ -1,8 +1,8 @@
 //! A server asked for twice of what it can do (method T11): without a bound on connections the wait grows all the time,
 //! R / mu − 1 seconds a second, and is told to its end.
 
-use super::{Attempt, hold, near, undisturbed};
-use crate::support::{Report, TargetProgram, measured};
+use super::{Attempt, hold, load, near, undisturbed};
+use crate::support::{Report, TargetProgram};
 
 const RATE: f64 = 1_000.0;
 /// One every 2 ms.
@@ -10,14 +10,14 @@ const SERVED: f64 = 500.0;
 const DURATION_S: f64 = 3.0;
 
 /// More connections than the queue ever gets long.
-fn load(drain: &str) -> Report {
+fn overdriven(drain: &str) -> Report {
     let target = TargetProgram::start();
     let url = format!("{}/queue?fixed=2ms", target.url);
-    measured(&["-R", "1000", "-d", "3s", "-c", "1600", "-t", "1", "--drain", drain, &url]).0
+    load::run(&["-R", "1000", "-d", "3s", "-c", "1600", "--drain", drain, &url])
 }
 
 pub(super) fn a_growing_queue_is_told() -> Attempt {
-    let report = load("30s");
+    let report = overdriven("30s");
     undisturbed(&report)?;
     let all = RATE * DURATION_S;
     hold(report.count("ok") as f64 == all, || format!("{} {}", report.at("counts"), report.at("failures")))?;
@@ -26,7 +26,7 @@ pub(super) fn a_growing_queue_is_told() -> Attempt {
         let found = report.float(&format!("latency_us.response.{name}")) / 1e6;
         near(&format!("response {name}"), found, expected, 0.01 * DURATION_S)?;
     }
-    let report = load("0s");
+    let report = overdriven("0s");
     undisturbed(&report)?;
     let expected = (RATE - SERVED) * DURATION_S;
     near("in_flight_at_end", report.count("in_flight_at_end") as f64, expected, 0.01 * expected)

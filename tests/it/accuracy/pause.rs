@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::law::{Law, stop, utilisation};
 use super::server::Nginx;
-use super::{Attempt, diagnosis, healthy, hold, near, undisturbed};
+use super::{Attempt, diagnosis, healthy, hold, load, near, undisturbed};
 use crate::support::{Program, Report, TargetProgram};
 
 const DURATION_S: f64 = 20.0;
@@ -13,8 +13,8 @@ const CONNECTIONS: u64 = 100;
 /// An open load of 20 s on 100 connections.
 fn start(rate: u64, url: &str, more: &[&str]) -> Program {
     let rate = rate.to_string();
-    let args = ["bench", "--format", "json", "-R", &rate, "-d", "20s", "-c", "100", "-t", "1", url];
-    Program::start(&[&args[..], more].concat())
+    let args = ["-R", &rate, "-d", "20s", "-c", "100", url];
+    load::start(&[&args[..], more].concat())
 }
 
 fn answered(report: &Report, n: u64) -> Attempt {
@@ -67,7 +67,6 @@ pub(super) fn three_pauses_follow_their_law() -> Attempt {
     let stops_s = vec![pause(), pause(), pause()];
     let report = Report::of(&program.finish());
     undisturbed(&report)?;
-    is_not_the_client_s(&report)?;
     healthy(&report)?;
     answered(&report, 40_000)?;
     Law { stops_s, duration_s: DURATION_S, utilisation }.holds(&report)
@@ -82,7 +81,8 @@ pub(super) fn a_deadline_is_where_knowledge_ends() -> Attempt {
     let report = Report::of(&program.finish());
     undisturbed(&report)?;
     let expected = 1_000.0 * (stop_s - 1.0);
-    near("failures.deadline", report.failure("deadline") as f64, expected, 0.01 * expected)?;
+    // When the server goes on, the oldest that can still be in time have 10 ms, and wait for a new connection.
+    near("failures.deadline", report.failure("deadline") as f64, expected + 5.0, 0.01 * expected + 5.0)?;
     answered(&report, 20_000 - report.failure("deadline"))?;
     let from_q = report.float("latency_us.response.censored_from_q");
     near("censored_from_q", from_q, 1.0 - expected / 20_000.0, 0.001)?;

@@ -1,11 +1,11 @@
 //! What was intended is what is sent (method T12, as far as a real machine keeps up).
 
-use super::{Attempt, Miss, healthy, near};
-use crate::support::{TargetProgram, measured};
+use super::{Attempt, Miss, healthy, load, near};
+use crate::support::TargetProgram;
 
 fn holds(rate: u64) -> Attempt {
     let target = TargetProgram::start();
-    let report = measured(&["-R", &rate.to_string(), "-d", "3s", "-c", "64", "-t", "1", &target.url]).0;
+    let report = load::run(&["-R", &rate.to_string(), "-d", "3s", "-c", "64", &target.url]);
     assert_eq!(report.count("intended"), 3 * rate, "this is arithmetic and no matter of noise");
     healthy(&report)?;
     near("sent a second", report.float("rate_per_s.sent"), rate as f64, 0.001 * rate as f64)?;

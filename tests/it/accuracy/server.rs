@@ -4,6 +4,7 @@ use std::fs;
 
 use rustix::process::Pid;
 
+use super::load;
 use crate::support::{dead_port, encoded, nginx};
 
 /// The size of `/page` once it is decoded.
@@ -32,7 +33,9 @@ impl Nginx {
                  location / {{ return 200 'hello world\\n'; }}\n\
                  location /page {{ root {shown}; add_header Content-Encoding gzip; }} }} }}\n"
         );
-        Some(Self { process: nginx::Process::try_start(folder, &config, port)?, port })
+        let process = nginx::Process::try_start(folder, &config, port)?;
+        load::pin_server(process.pid());
+        Some(Self { process, port })
     }
 
     pub(super) fn pid(&self) -> Pid {

@@ -1,17 +1,17 @@
 //! Delays of a known distribution (method T9): every quantile of the report is the distribution's. The server deals its
 //! delays by the request's number, each quantile once, so that no chance comes in.
 
-use super::{Attempt, healthy, hold, near, undisturbed};
-use crate::support::{Report, TargetProgram, measured};
+use super::{Attempt, healthy, hold, load, near, undisturbed};
+use crate::support::{Report, TargetProgram};
 
 /// What the server deals the quantiles to exactly once.
 const REQUESTS: u64 = 65_536;
 const LATE_MS: f64 = 0.3;
 
-fn load(distribution: &str) -> Report {
+fn spread(distribution: &str) -> Report {
     let target = TargetProgram::start();
     let url = format!("{}/delays?{distribution}", target.url);
-    measured(&["-R", "8k", "-n", &REQUESTS.to_string(), "-c", "1200", "-t", "1", &url]).0
+    load::run(&["-R", "8k", "-n", &REQUESTS.to_string(), "-c", "1200", &url])
 }
 
 /// Quantiles in milliseconds, each to within the larger of 0.3 ms and 0.2 %; and never early by more than a bucket.
@@ -30,13 +30,13 @@ fn agree(report: &Report, expected: &[(f64, f64)]) -> Attempt {
 }
 
 pub(super) fn evenly() -> Attempt {
-    agree(&load("uniform=100ms"), &[0.1, 0.5, 0.9, 0.99, 0.999].map(|q| (q, 100.0 * q)))
+    agree(&spread("uniform=100ms"), &[0.1, 0.5, 0.9, 0.99, 0.999].map(|q| (q, 100.0 * q)))
 }
 
 pub(super) fn exponentially() -> Attempt {
-    agree(&load("exp=20ms"), &[0.5, 0.9, 0.99, 0.999].map(|q| (q, -20.0 * f64::ln(1.0 - q))))
+    agree(&spread("exp=20ms"), &[0.5, 0.9, 0.99, 0.999].map(|q| (q, -20.0 * f64::ln(1.0 - q))))
 }
 
 pub(super) fn one_in_a_hundred() -> Attempt {
-    agree(&load("fast=1ms&slow=100ms"), &[(0.5, 1.0), (0.989, 1.0), (0.991, 100.0), (0.999, 100.0)])
+    agree(&spread("fast=1ms&slow=100ms"), &[(0.5, 1.0), (0.989, 1.0), (0.991, 100.0), (0.999, 100.0)])
 }
