@@ -10,8 +10,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use serde_json::Value;
-
 use crate::support::daemon::Daemon;
 use crate::support::dice::Dice;
 use crate::support::faults::{Faults, Kind};
@@ -189,7 +187,7 @@ impl Scenario {
         );
         assert!(!finished.stdout.is_empty(), "no report; {:?}: {}", finished.status, finished.stderr);
         let report = Report::parse(&finished.stdout);
-        if let Some(difference) = signal(&report, "littles_law").as_f64() {
+        if let Some(difference) = report.signal("littles_law")["value"].as_f64() {
             assert!(difference < 1e-6, "Little's law: {difference}");
         }
         let (opened, accepted) = (report.count("connections_opened"), faults.accepted());
@@ -222,11 +220,6 @@ impl Scenario {
             _ => 0,
         }
     }
-}
-
-fn signal<'report>(report: &'report Report, name: &str) -> &'report Value {
-    let mut signals = report.list("health.signals").iter();
-    &signals.find(|signal| signal["name"] == name).expect("a signal")["value"]
 }
 
 fn said(finished: &Finished) -> String {

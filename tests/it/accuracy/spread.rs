@@ -11,7 +11,7 @@ const LATE_MS: f64 = 0.3;
 fn spread(distribution: &str) -> Report {
     let target = TargetProgram::start();
     let url = format!("{}/delays?{distribution}", target.url);
-    load::run(&["-R", "8k", "-n", &REQUESTS.to_string(), "-c", "1200", &url])
+    load::run(&["-R", "4k", "-n", &REQUESTS.to_string(), "-c", "600", &url])
 }
 
 /// Quantiles in milliseconds, each to within the larger of 0.3 ms and 0.2 %; and never early by more than a bucket.
