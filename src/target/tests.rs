@@ -185,7 +185,7 @@ fn a_queue_serves_one_after_the_other_and_is_never_too_long() {
     waiting.send("GET /queue?fixed=60s HTTP/1.1\r\nHost: a\r\n\r\n");
     // The same thread reads both, in either order: the second to come is refused.
     clients[0].send("GET /queue?fixed=60s HTTP/1.1\r\nHost: a\r\n\r\n");
-    let (sender, refused) = std::sync::mpsc::channel();
+    let (sender, refused) = mpsc::channel();
     for mut client in [waiting, clients.swap_remove(0)] {
         let sender = sender.clone();
         std::thread::spawn(move || sender.send(client.answer(true).status).unwrap_or_default());
