@@ -198,17 +198,17 @@ def stops(args, runs, seconds):
                 options = ["-R", 2_000, "-c", 100, "-d", f"{length_s}s"]
                 output, stopped_s = with_stop(bench_command(f"{nginx.url}/", *options), args.client_core, victim,
                                               length_s / 3, stop_s)
-                health = json.loads(output)["health"]
-                stall_ms = health["stalls"]["longest_ms"]
+                report = json.loads(output)
+                health = report["health"]
+                stall_ms, p99_ms = health["stalls"]["longest_ms"], response_s(report, "p99") * 1e3
                 why = stop_is_wrong(who, stopped_s, health)
                 good += not why
                 if why:
                     misses.append(f"{who}, {stop_s} s, run {number + 1}: {why}")
-                p99_ms = response_s(json.loads(output), "p99") * 1e3
-                rows.append([f"{who}, {stop_s} s", number + 1, f"{stopped_s * 1e3:.1f}", f"{stall_ms:.1f}", f"{p99_ms:.1f}",
-                             health["quantiles"]["p99"], health["quantiles"]["p99_9"], health["verdict"],
-                             health["cause"] or "none", "no: " + why if why else "yes"])
-                raw.append({"stopped": who, "stop_s": stopped_s, "report": without_histograms(json.loads(output))})
+                rows.append([f"{who}, {stop_s} s", number + 1, f"{stopped_s * 1e3:.1f}", f"{stall_ms:.1f}",
+                             f"{p99_ms:.1f}", health["quantiles"]["p99"], health["quantiles"]["p99_9"],
+                             health["verdict"], health["cause"] or "none", f"no: {why}" if why else "yes"])
+                raw.append({"stopped": who, "stop_s": stopped_s, "report": without_histograms(report)})
             rows.append([f"{who}, {stop_s} s", "all", *[""] * 7, f"{good} of {runs}"])
     heads = ["stopped", "run", "stop, ms", "longest stall, ms", "p99, ms", "p99", "p99.9", "verdict", "cause",
              "as it should be"]
@@ -387,24 +387,6 @@ TRUTHS = {
         "verdicts. Required: a median of 100 us at p50 and of 250 us at p99 at most; within 0.1 % of the rate where the verdict "
         "is OK.",
         rates, runs=5, seconds=10),
-    "peers": Truth(
-        "what other tools print of a server that stands still for a second",
-        "1 s of 20 s is 5 % of the time: at 1,000 requests a second, 1,000 users came while nobody was served, and so waited "
-        "for half a second on the average. Tools that wait for an answer before they go on, or time from the moment they got "
-        "to send, ask the stopped server one question a connection.",
-        peers, runs=1, seconds=20),
-    "pauses": Truth(
-        "a stop of a server that is busy for a part of the time",
-        "The embedded target serves one request at a time, for 0.25 or 0.5 ms each, at 1,000 requests a second, and is stopped "
-        "for 2 s. The law: p_q = T − (1 − q)(1 − rho) D, the mean T² / (2 D (1 − rho)), rho being the rate by what it answered "
-        "at most just before. Required: within 3 %.",
-        pauses, runs=2, seconds=60),
-    "queue": Truth(
-        "the response times of a queue against queueing theory",
-        "The embedded target as one server of 200/s, asked for 160/s. Theory: M/M/1, D/M/1 and M/D/1; required are the mean "
-        "and quantiles up to p99 within 12 %. Where the arrivals are even, everything is known in advance, the services being "
-        "dealt by the request's number: there the quantiles must be those of the recursion to within 0.3 ms or 0.2 %.",
-        queue, runs=1, seconds=300),
     "wire": Truth(
         "tcpdump's clock beside the report's",
         "An open load of 2,000/s against nginx on the loopback. Service: from a request's packet to the first of its answer; "
@@ -412,4 +394,22 @@ TRUTHS = {
         "two are subtracted, not those of each request. Required of report − wire: 0 to 30 us at p50 and 0 to 200 us at p99 "
         "of times of answers; requests at most 100 us later on the wire than by the report at p99.",
         wire, runs=3, seconds=5),
+    "peers": Truth(
+        "what other tools print of a server that stands still for a second",
+        "1 s of 20 s is 5 % of the time: at 1,000 requests a second, 1,000 users came while nobody was served, and so waited "
+        "for half a second on the average. Tools that wait for an answer before they go on, or time from the moment they got "
+        "to send, ask the stopped server one question a connection.",
+        peers, runs=1, seconds=20),
+    "queue": Truth(
+        "the response times of a queue against queueing theory",
+        "The embedded target as one server of 200/s, asked for 160/s. Theory: M/M/1, D/M/1 and M/D/1; required are the mean "
+        "and quantiles up to p99 within 12 %. Where the arrivals are even, everything is known in advance, the services being "
+        "dealt by the request's number: there the quantiles must be those of the recursion to within 0.3 ms or 0.2 %.",
+        queue, runs=1, seconds=300),
+    "pauses": Truth(
+        "a stop of a server that is busy for a part of the time",
+        "The embedded target serves one request at a time, for 0.25 or 0.5 ms each, at 1,000 requests a second, and is stopped "
+        "for 2 s. The law: p_q = T − (1 − q)(1 − rho) D, the mean T² / (2 D (1 − rho)), rho being the rate by what it answered "
+        "at most just before. Required: within 3 %.",
+        pauses, runs=2, seconds=60),
 }
