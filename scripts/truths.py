@@ -4,6 +4,7 @@ No command of its own.
 """
 
 import json
+import math
 import os
 import re
 import signal
@@ -243,7 +244,9 @@ def rates(args, runs, seconds):
             for _ in range(runs):
                 nginx.settle()
                 reports.append(bench(args.client_core, f"{nginx.url}/", "-R", rate, "-d", f"{seconds}s", seconds=seconds))
-            lag = {mark: [report["latency_us"]["client_lag"][mark] for report in reports] for mark in ("p50", "p99")}
+            # None where hardly anything could be sent.
+            lag = {mark: [report["latency_us"]["client_lag"][mark] or math.inf for report in reports]
+                   for mark in ("p50", "p99")}
             errors = [report["counts"]["sent"] / (rate * seconds) - 1 for report in reports]
             verdicts = [report["health"]["verdict"] for report in reports]
             for mark, limit in (("p50", 100), ("p99", 250)):
