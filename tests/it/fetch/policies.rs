@@ -128,3 +128,41 @@ fn bodies_have_the_names_that_are_asked_for() {
         assert_eq!(fs::read(folder.path().join(name)).expect("the file").len(), 7);
     }
 }
+
+#[test]
+fn secrets_are_in_no_record_report_or_sidecar() {
+    let target = TargetProgram::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = |name: &str| folder.path().join(name).to_str().expect("a path in UTF-8").to_owned();
+    let (records, report) = (inside("out.jsonl"), inside("report.json"));
+    let url = format!("{}/", target.url.replace("http://", "http://me:hush-1@"));
+    let (_list, path) = file(format!("{}/echo\n", target.url));
+    let finished = ringload(&[
+        "fetch",
+        "--no-progress",
+        "--no-robots",
+        "-o",
+        &records,
+        "--report",
+        &report,
+        "-u",
+        "me:hush-2",
+        "--cookie",
+        "a=hush-3",
+        "-H",
+        "X-Api-Key: hush-4",
+        "-b",
+        "hush-5",
+        "-i",
+        &path,
+        &url,
+    ]);
+    finished.assert_code(0);
+    let files = [&report, &format!("{records}.run")].map(|path| fs::read_to_string(path).expect("a file"));
+    for text in files.iter().chain([&finished.stdout, &finished.stderr]) {
+        assert!(!text.contains("hush"), "{text}");
+    }
+    // The URL alone stands in its record as it was typed.
+    let written = fs::read_to_string(&records).expect("the records");
+    assert_eq!(written.matches("hush").count(), 1, "{written}");
+}
