@@ -15,7 +15,8 @@ use super::network::NetworkArgs;
 use super::proxy::ProxyArgs;
 use super::tls::TlsArgs;
 use super::{bench, driver, exit, mask, note, outputs, progress, signals, stdout};
-use crate::engine::{self, Control, Progress};
+use crate::engine::{self, Control};
+use crate::fetch::snapshot::Snapshot;
 use crate::fetch::{self, Lines, Policies};
 use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, Said, validate};
 use crate::plan::raw::RawHeader;
@@ -234,6 +235,12 @@ struct OutputArgs {
     /// output, or to standard error where the records have that
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
+    /// Write what happens to FILE, an event a line of JSON: lines that end, retries, hosts that rest
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Offer metrics to Prometheus at /metrics of this port (9464) of loopback, or of an address (192.0.2.1:9464)
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
     /// No progress line
     #[arg(long)]
     no_progress: bool,
@@ -249,6 +256,7 @@ struct Reports {
     to_stdout: bool,
     progress: bool,
     notes: bool,
+    log: Option<PathBuf>,
 }
 
 /// Fetches what is asked for; returns the exit code.
@@ -263,13 +271,17 @@ pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
     }
     let plan = Arc::new(validate(&raw, machine)?);
     let cookies = jar.as_deref().map(cookies).transpose()?.flatten();
-    let policies = Policies::new(&plan, cookies.as_deref())?;
+    let mut policies = Policies::new(&plan, cookies.as_deref())?;
+    if let Some(path) = &reports.log {
+        let unwritable = |error| PlanError::new(format!("--log {}", path.display()), format!("cannot write it: {error}"));
+        policies.log_to(fs::File::create(path).map_err(unwritable)?);
+    }
     let control = Arc::<Control>::default();
     let line = reports.watch(&plan, &control)?;
     let cleared = engine::preflight::check(&plan, machine, &decision)?;
     cleared.findings.iter().for_each(|finding| reports.note(&finding.text));
     let lines = Lines { urls: raw.base.urls, input: raw.base.input };
-    let mut observe = |state: Progress<'_>| line.show(&plan, &state);
+    let mut observe = |now: &Snapshot| line.say(fetch::progress::line(now));
     let (record, kept) = fetch::run(&plan, lines, policies, machine, cleared, &control, &mut observe)?;
     drop(line);
     if let Some((path, text)) = jar.zip(kept) {
@@ -301,6 +313,7 @@ impl Args {
     fn gather(self) -> Result<(RawFetch, Reports, Option<PathBuf>), PlanError> {
         let Self { urls, lines, cores, request, auth, http, tls, network, proxies, limits, retries, bodies, output } =
             self;
+        let metrics = output.metrics.clone();
         let reports = output.check(lines.output.is_some())?;
         if let Some(path) = &lines.output {
             outputs::writable("-o", path)?;
@@ -378,6 +391,7 @@ impl Args {
                 no_robots: request.no_robots,
                 unique: lines.unique,
                 keeps_cookies,
+                metrics,
             },
         };
         Ok((raw, reports, request.cookie_jar))
@@ -401,7 +415,7 @@ impl OutputArgs {
             let format = Format::of_path(&path).unwrap_or(Format::Text);
             files.push((path, format));
         }
-        Ok(Reports { files, to_stdout, progress: !self.no_progress && !self.quiet, notes: !self.quiet })
+        Ok(Reports { files, to_stdout, progress: !self.no_progress && !self.quiet, notes: !self.quiet, log: self.log })
     }
 }
 
