@@ -96,8 +96,6 @@ enum Stage {
 impl<F: Future> Future for Fair<F> {
     type Output = F::Output;
 
-    // The compiler calls it, which saves and restores all registers for nothing at each operation.
-    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let first = *this.stage != Stage::Begun;

@@ -2,6 +2,7 @@
 //! summed beside the buckets of the response histogram. No log per request: suffix sums give the shares of any tail.
 
 use super::histogram::HIGHEST_NS;
+use super::vitals::STALL;
 use crate::units::Nanos;
 
 /// The buckets of HdrHistogram at 3 significant digits: 2^11 values one by one, then 2^10 buckets each time they double.
@@ -14,6 +15,15 @@ pub struct Shares {
     pub client: Nanos,
     /// The pool's: no connection was free.
     pub pool: Nanos,
+}
+
+impl Shares {
+    /// Whether the client kept a request back by stalls of its own: by more than [`STALL`], and no less than the pool did.
+    /// A hiccup within a backlog that the server made does not make the backlog the client's.
+    #[inline]
+    pub fn stalled(self) -> bool {
+        self.client > STALL && self.client >= self.pool
+    }
 }
 
 /// Two sums for each bucket of a response histogram; about 600 KB, all of it allocated at once.

@@ -125,10 +125,31 @@ impl Stamps {
         Shares { client: Nanos(late + self.stalled.0), pool: Nanos(waited - self.stalled.0) }
     }
 
-    /// Whether the client kept it back: it was ready, or would have been without a stall of ours, and was sent more than
-    /// [`STALL`] later.
+    /// Whether the client kept it back: it was sent more than [`STALL`] after it was ready, or after it would have been
+    /// without a stall of ours.
     #[inline]
     pub fn withheld(&self) -> bool {
-        self.sent.is_some_and(|sent| sent.0 - self.ready.0 + self.stalled.0 > STALL.0)
+        self.sent.is_some_and(|sent| sent.0 - self.ready.0 > STALL.0 || self.shares().stalled())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Intended at 0; of the wait until it was ready so much was a stall of ours. In milliseconds.
+    fn withheld(ready: u64, stalled: u64, sent: u64) -> bool {
+        let [ready, stalled, sent] = [ready, stalled, sent].map(Nanos::from_millis);
+        Stamps { ready, stalled, sent: Some(sent), done: sent, ..Stamps::default() }.withheld()
+    }
+
+    #[test]
+    fn what_a_server_s_backlog_and_a_hiccup_of_ours_keep_back_is_not_all_ours() {
+        assert!(withheld(0, 0, 2), "it was ready");
+        assert!(withheld(500, 0, 502), "it was ready, late as that was");
+        assert!(withheld(500, 500, 500), "it would have been");
+        assert!(withheld(500, 300, 500), "most of its wait was ours");
+        assert!(!withheld(500, 3, 500), "it would have waited anyway");
+        assert!(!withheld(500, 0, 501) && !withheld(1, 1, 1), "a millisecond is no stall");
     }
 }

@@ -7,7 +7,6 @@ use super::histogram::Histogram;
 use super::latency::{Latency, PerLatency};
 use super::outcome::{Failure, Outcome, Stamps};
 use super::tags::{self, TagTally};
-use super::vitals::STALL;
 use crate::units::Nanos;
 
 /// The two sides of Little's law may differ by such a share; being sums of whole nanoseconds, they do not differ at all.
@@ -160,8 +159,9 @@ impl Tally {
     /// how much of it the client kept them back.
     pub fn record_unsent(&mut self, waited: Nanos, client: Nanos, n: u64) {
         self.counts.unsent += n;
-        self.counts.withheld += if client > STALL { n } else { 0 };
-        self.record_censored(waited, Shares { client, pool: Nanos(waited.0 - client.0) }, n);
+        let shares = Shares { client, pool: Nanos(waited.0 - client.0) };
+        self.counts.withheld += if shares.stalled() { n } else { 0 };
+        self.record_censored(waited, shares, n);
     }
 
     /// Adds another tally: counts sum, histograms add bucket for bucket.

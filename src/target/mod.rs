@@ -11,6 +11,8 @@
 //! | `/` | `hello world` and a newline |
 //! | `/bytes/N` | N bytes of a pattern, up to 1 GiB |
 //! | `/delay/MS` | the greeting, that many milliseconds (decimals allowed) after `X-Recv-Ns`; never early |
+//! | `/delays?DISTRIBUTION` | the greeting, after a time of that distribution |
+//! | `/queue?DISTRIBUTION` | the greeting, served one after the other, each for a time of that distribution |
 //! | `/status/CODE` | that status, 200 to 599 |
 //! | `/echo` | the request's body, up to 8 MiB |
 //! | `/stats` | the counts of [`Stats`] as JSON |
@@ -24,7 +26,13 @@
 //!
 //! HTTP/1.0 knows no chunks and gets `/chunked` with a length. All times are CLOCK_MONOTONIC's and count from `X-Recv-Ns`: a
 //! stall is where that, modulo EVERY, is in the last FOR, a minute at most, and all that arrived in it is answered at its end.
-//! HEAD gets the head alone, held back by `/delay` and `/stall`, at once from `/slow`, with the end of the connection behind
+//! A distribution is `fixed=TIME`, `uniform=TIME` (from 0), `exp=TIME` (the mean) or `fast=TIME&slow=TIME` (slow: one in a
+//! hundred). Nothing is drawn by chance: a thread's requests are dealt the quantiles of its distribution, in an order that
+//! looks random, each once in 65,536 requests of that path. Each thread has a queue of its own, in which one request is served
+//! at a time and in order of arrival; the service is a wait, so that it costs no CPU. One that would have to wait for more than a
+//! minute gets 503.
+//!
+//! HEAD gets the head alone, held back by `/delay`, `/delays`, `/queue` and `/stall`, at once from `/slow`, with the end of the connection behind
 //! it from `/truncate`; `/reset`, `/garbage` and `/close` treat it like any method. In a pipelined batch what comes before a
 //! path that waits or ends the connection is sent first; what comes behind one that ends it is not answered. But for
 //! `/reset`, the connection ends cleanly: input is read on for up to a second, because closing over it would be a RST.
@@ -35,7 +43,7 @@
 //! again by [`Target::stop`].
 //!
 //! Inside: [`route`] (path to answer) and [`request`] (bytes to request) are pure; `body` takes bodies off the buffer,
-//! `answer` writes heads, `pattern` has long bodies, `socket` gathers answers into writes, `serve` is the connection loop,
+//! `answer` writes heads, `pattern` has long bodies, `spread` distributions, `socket` gathers answers into writes, `serve` is the connection loop,
 //! `fault` what it does wrong on purpose, `delay` the queue behind the timerfd, `thread` a thread's life, `stop` its end,
 //! `stats` the counts.
 
@@ -49,6 +57,7 @@ pub mod request;
 pub mod route;
 mod serve;
 mod socket;
+pub mod spread;
 mod stats;
 mod stop;
 mod thread;

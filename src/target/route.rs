@@ -3,6 +3,7 @@
 //! A new path is a variant of [`Route`], a line in [`Route::parse`], a [`Kind`], and an arm in `serve::answer`.
 
 use super::decimal;
+use super::spread::Spread;
 use crate::units::Nanos;
 
 /// The longest body of `/bytes/N`: 1 GiB.
@@ -14,8 +15,12 @@ pub const CHUNKED_MAX: u64 = 1 << 30;
 /// The longest body of `/slow/BYTES/MS`: 1 MiB.
 pub const SLOW_MAX: u64 = 1 << 20;
 
-/// The longest that `/delay/MS`, `/slow/BYTES/MS` and `/stall` hold an answer back: a minute.
+/// The longest that an answer is held back: a minute.
 pub const DELAY_MAX: Nanos = Nanos::from_secs(60);
+
+/// How `/delays` and `/queue` are written.
+const SPREAD_REMEDY: &str =
+    "write ?fixed=TIME, ?uniform=TIME, ?exp=TIME or ?fast=TIME&slow=TIME with times up to 60s (exp: 5s)";
 
 /// One path, with its argument read and checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,10 @@ pub enum Route {
     Bytes(u64),
     /// `/delay/MS`: the greeting, that long after the request's head arrived.
     Delay(Nanos),
+    /// `/delays?DISTRIBUTION`: the greeting, after a time of that distribution.
+    Delays(Spread),
+    /// `/queue?DISTRIBUTION`: the greeting from a queue that serves one request after the other, each for such a time.
+    Queue(Spread),
     /// `/status/CODE`: that status, 200 to 599.
     Status(u16),
     /// `/echo`: the request's body.
@@ -87,6 +96,10 @@ pub enum Kind {
     Bytes,
     /// `/delay/MS`
     Delay,
+    /// `/delays`
+    Delays,
+    /// `/queue`
+    Queue,
     /// `/status/CODE`
     Status,
     /// `/echo`
@@ -113,10 +126,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of its discriminant.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Hello,
         Self::Bytes,
         Self::Delay,
+        Self::Delays,
+        Self::Queue,
         Self::Status,
         Self::Echo,
         Self::Stats,
@@ -136,6 +151,8 @@ impl Kind {
             Self::Hello => "/",
             Self::Bytes => "/bytes",
             Self::Delay => "/delay",
+            Self::Delays => "/delays",
+            Self::Queue => "/queue",
             Self::Status => "/status",
             Self::Echo => "/echo",
             Self::Stats => "/stats",
@@ -165,6 +182,8 @@ impl Route {
                     Self::Stall,
                 );
             }
+            b"/delays" => return Spread::parse(query).map_or(Self::Invalid(SPREAD_REMEDY), Self::Delays),
+            b"/queue" => return Spread::parse(query).map_or(Self::Invalid(SPREAD_REMEDY), Self::Queue),
             b"/reset" => return Self::Reset,
             b"/truncate" => return Self::Truncate,
             b"/garbage" => return Self::Garbage,
@@ -208,6 +227,8 @@ impl Route {
             Self::Hello => Kind::Hello,
             Self::Bytes(_) => Kind::Bytes,
             Self::Delay(_) => Kind::Delay,
+            Self::Delays(_) => Kind::Delays,
+            Self::Queue(_) => Kind::Queue,
             Self::Status(_) => Kind::Status,
             Self::Echo => Kind::Echo,
             Self::Stats => Kind::Stats,
@@ -291,6 +312,9 @@ pub fn fuzz_route(target: &[u8]) {
         Route::Delay(delay) => assert!(delay <= DELAY_MAX),
         Route::Slow(bytes, over) => assert!((1..=SLOW_MAX).contains(&bytes) && over <= DELAY_MAX),
         Route::Status(code) => assert!((200..=599).contains(&code)),
+        Route::Delays(spread) | Route::Queue(spread) => {
+            assert!([0, 1, u64::MAX / 2, u64::MAX].into_iter().all(|number| spread.at(number) <= DELAY_MAX));
+        }
         Route::Stall(stall) => {
             for arrived in [0, 1, stall.every.0 - 1, stall.every.0, u64::MAX / 2].map(Nanos) {
                 let release = stall.release(arrived);
@@ -301,8 +325,8 @@ pub fn fuzz_route(target: &[u8]) {
         _ => {}
     }
     assert_eq!(route.kind() == Kind::Other, matches!(route, Route::Invalid(_) | Route::Unknown));
-    // A query is looked at by one path only.
-    if !target.contains(&b'?') && route.kind() != Kind::Stall {
+    // A query is looked at by few paths only.
+    if !target.contains(&b'?') && !matches!(route, Route::Invalid(_)) {
         assert_eq!(Route::parse(&[target, b"?x"].concat()), route, "{}", target.escape_ascii());
     }
 }
@@ -339,6 +363,8 @@ mod tests {
             ("/stall?for=0&every=1s", stall(1_000, 0)),
             ("http://a/stall?every=1m&for=1m", stall(60_000, 60_000)),
             ("/stall?every=1h&for=60s", stall(3_600_000, 60_000)),
+            ("/delays?exp=20ms", Route::Delays(Spread::Exponential(Nanos::from_millis(20)))),
+            ("http://a/queue?fixed=5ms", Route::Queue(Spread::Fixed(Nanos::from_millis(5)))),
             ("/reset", Route::Reset),
             ("/truncate?x", Route::Truncate),
             ("/garbage", Route::Garbage),
@@ -396,6 +422,8 @@ mod tests {
             "/stall?every=1s&for=100ms&x=1",
             "/stall?every=1s&for=100",
             "/stall?every=1s&for=\u{20ac}",
+            "/delays",
+            "/queue?exp=6s",
         ] {
             assert!(matches!(Route::parse(target.as_bytes()), Route::Invalid(_)), "{target}");
         }
@@ -428,7 +456,7 @@ mod tests {
 
     #[test]
     fn what_must_always_hold_holds_for_mutated_targets() {
-        let corpus: [&[u8]; 9] = [
+        let corpus: [&[u8]; 11] = [
             b"/",
             b"/bytes/1073741824",
             b"/delay/59999.999999",
@@ -437,9 +465,11 @@ mod tests {
             b"/slow/1048576/60000",
             b"/stall?every=2s&for=500ms",
             b"http://[::1]:80/stall?for=60s&every=1h",
+            b"/delays?fast=1ms&slow=100ms",
+            b"/queue?exp=5s",
             b"/echo?x",
         ];
-        let telling: [&[u8]; 9] = [b"/", b"?", b"&", b".", b"9", b"0", b"every=", b"for=", b"://"];
+        let telling: [&[u8]; 10] = [b"/", b"?", b"&", b".", b"9", b"0", b"every=", b"for=", b"exp=", b"://"];
         crate::mutation::run("target_request", &corpus, &telling, 20_000, fuzz_route);
     }
 }

@@ -49,7 +49,9 @@ pub(super) async fn connection(stream: TcpStream, core: &Core) {
 async fn requests(reader: &mut Reader<'_>, core: &Core) -> Result<(), RequestError> {
     while let Some(request) = reader.next().await {
         let request = request?;
-        core.counters().requests[request.route.kind() as usize].add(1);
+        let counter = &core.counters().requests[request.route.kind() as usize];
+        let number = counter.value();
+        counter.add(1);
         let received = reader.get_ref().read_at();
         let body = match BodyDecoder::of(&request) {
             None => Vec::new(),
@@ -58,7 +60,7 @@ async fn requests(reader: &mut Reader<'_>, core: &Core) -> Result<(), RequestErr
                 None => return Ok(()),
             },
         };
-        answer(reader.get_mut(), core, &request, received, body).await?;
+        answer(reader.get_mut(), core, &request, number, received, body).await?;
         if fault::breaks_off(request.route) {
             return Ok(fault::break_off(reader.get_mut(), core.delays(), request.route).await?);
         }
@@ -88,11 +90,12 @@ async fn read_body(
     }
 }
 
-/// Answers one request; `body` is what the client sent where the route wants it.
+/// Answers one request, the thread's `number`th for its path; `body` is what the client sent where the route wants it.
 async fn answer(
     socket: &mut Socket<'_>,
     core: &Core,
     request: &Request,
+    number: u64,
     received: Nanos,
     body: Vec<u8>,
 ) -> io::Result<()> {
@@ -102,20 +105,16 @@ async fn answer(
             socket.push_head(&Head::ok(request, received, len));
             if request.head_only { Ok(()) } else { socket.push_pattern(0, len).await }
         }
-        Route::Delay(delay) => {
-            // Earlier answers do not wait for this one.
-            socket.flush().await?;
-            core.delays().until(Nanos(received.0 + delay.0)).await;
-            greet(socket, request, received).await
+        Route::Delay(delay) => greet_at(Nanos(received.0 + delay.0), socket, core, request, received).await,
+        Route::Delays(spread) => {
+            let release = Nanos(received.0 + spread.at(number).0);
+            greet_at(release, socket, core, request, received).await
         }
-        Route::Stall(stall) => {
-            let release = stall.release(received);
-            if release > received {
-                socket.flush().await?;
-                core.delays().until(release).await;
-            }
-            greet(socket, request, received).await
-        }
+        Route::Queue(spread) => match core.enqueue(received, spread.at(number)) {
+            Some(release) => greet_at(release, socket, core, request, received).await,
+            None => say(socket, request, received, 503, "the queue is a minute long").await,
+        },
+        Route::Stall(stall) => greet_at(stall.release(received), socket, core, request, received).await,
         Route::Echo => {
             let mut head = Head::ok(request, received, body.len() as u64);
             head.content_type = "application/octet-stream";
@@ -146,6 +145,22 @@ async fn answer(
 async fn greet(socket: &mut Socket<'_>, request: &Request, received: Nanos) -> io::Result<()> {
     socket.push_head(&Head::ok(request, received, GREETING.len() as u64));
     if request.head_only { Ok(()) } else { socket.push_short(GREETING).await }
+}
+
+/// The greeting, at `release` and not before.
+async fn greet_at(
+    release: Nanos,
+    socket: &mut Socket<'_>,
+    core: &Core,
+    request: &Request,
+    received: Nanos,
+) -> io::Result<()> {
+    if release > received {
+        // Earlier answers do not wait for this one.
+        socket.flush().await?;
+        core.delays().until(release).await;
+    }
+    greet(socket, request, received).await
 }
 
 /// The pattern in the chunked coding, which HTTP/1.0 does not have: its clients get the same bytes with a length.

@@ -16,7 +16,9 @@ impl Counter {
         self.0.store(self.0.load(Relaxed) + n, Relaxed);
     }
 
-    fn value(&self) -> u64 {
+    /// The count so far.
+    #[inline]
+    pub(super) fn value(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }

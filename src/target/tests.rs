@@ -152,6 +152,48 @@ fn many_delays_at_once_are_each_kept() {
 }
 
 #[test]
+fn times_of_a_distribution_are_dealt_by_the_request_s_number() {
+    let _alone = alone();
+    let target = started(1);
+    let mut client = Client::of(&target);
+    let spread = spread::Spread::parse(b"uniform=8ms").unwrap();
+    for number in 0..20 {
+        let answer = client.get("/delays?uniform=8ms");
+        let waited = answer.nanos("X-Send-Ns") - answer.nanos("X-Recv-Ns");
+        assert!(waited >= spread.at(number).0, "request {number} waited {waited} ns, not {:?}", spread.at(number));
+        assert_eq!(answer.body, b"hello world\n");
+    }
+    assert_eq!(target.stats().requests_for(Kind::Delays), 20);
+}
+
+#[test]
+fn a_queue_serves_one_after_the_other_and_is_never_too_long() {
+    let _alone = alone();
+    let target = started(1);
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::of(&target)).collect();
+    for client in &mut clients {
+        client.send("GET /queue?fixed=10ms HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let answers: Vec<Answer> = clients.iter_mut().map(|client| client.answer(true)).collect();
+    let mut sent: Vec<u64> = answers.iter().map(|answer| answer.nanos("X-Send-Ns")).collect();
+    sent.sort_unstable();
+    let first = answers.iter().map(|answer| answer.nanos("X-Recv-Ns")).min().unwrap();
+    for (place, sent) in (1..).zip(sent) {
+        assert!(sent >= first + place * 10_000_000, "the {place}th was answered after {} ns", sent - first);
+    }
+    let mut waiting = Client::of(&target);
+    waiting.send("GET /queue?fixed=60s HTTP/1.1\r\nHost: a\r\n\r\n");
+    // The same thread reads both, in either order: the second to come is refused.
+    clients[0].send("GET /queue?fixed=60s HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (sender, refused) = mpsc::channel();
+    for mut client in [waiting, clients.swap_remove(0)] {
+        let sender = sender.clone();
+        std::thread::spawn(move || sender.send(client.answer(true).status).unwrap_or_default());
+    }
+    assert_eq!(refused.recv_timeout(Duration::from_secs(20)), Ok(503));
+}
+
+#[test]
 fn head_statuses_and_old_clients_get_what_the_protocol_says() {
     let _alone = alone();
     let target = started(1);

@@ -1,5 +1,6 @@
 //! One thread of the target: its runtime, its listener, and what its tasks share.
 
+use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::delay::Delays;
+use super::route::DELAY_MAX;
 use super::stats::{Counters, Stats};
 use super::stop::Stop;
 use super::{TargetError, serve};
@@ -52,6 +54,8 @@ pub(super) struct Core {
     all: Arc<[Counters]>,
     index: usize,
     delays: Delays,
+    /// When the last of those in `/queue` will have been served.
+    queue: Cell<Nanos>,
 }
 
 impl Core {
@@ -64,6 +68,17 @@ impl Core {
     /// This thread's delays.
     pub(super) fn delays(&self) -> &Delays {
         &self.delays
+    }
+
+    /// Puts a request that arrived at `arrived` and takes `service` into this thread's queue; when it will have been
+    /// served, `None` where that is too far off.
+    pub(super) fn enqueue(&self, arrived: Nanos, service: Nanos) -> Option<Nanos> {
+        let done = Nanos(arrived.0.max(self.queue.get().0) + service.0);
+        if done.0 - arrived.0 > DELAY_MAX.0 {
+            return None;
+        }
+        self.queue.set(done);
+        Some(done)
     }
 
     /// The counts of all threads.
@@ -122,7 +137,8 @@ struct Listener {
 
 impl Parts {
     fn new(seed: Seed) -> io::Result<(Self, Listener)> {
-        let core = Rc::new(Core { all: seed.counters, index: seed.index, delays: Delays::new()? });
+        let core =
+            Rc::new(Core { all: seed.counters, index: seed.index, delays: Delays::new()?, queue: Cell::default() });
         let parts = Self { core, tasks: Rc::default(), stop: Pollable::new(seed.stop)? };
         let listener = Listener { pollable: Pollable::new(seed.listener.try_clone()?.into())?, socket: seed.listener };
         Ok((parts, listener))

@@ -28,6 +28,7 @@ mod preflight;
 mod proxies;
 mod proxy;
 mod report;
+mod scenarios;
 mod secrets;
 mod shapes;
 mod support;

@@ -110,7 +110,7 @@ fn may_import(from: &str, to: &str) -> bool {
         _ if from == to => true,
         ("main" | "lib", _) => true,
         ("clock", to) => to == "units",
-        (from, "clock") => ["net", "engine", "cli", "target"].contains(&from),
+        (from, "clock") => ["net", "engine", "fetch", "cli", "target"].contains(&from),
         ("target", to) => ["units", "net"].contains(&to),
         (from, "target") => from == "cli",
         _ => rank(from).zip(rank(to)).is_some_and(|(from, to)| to < from),

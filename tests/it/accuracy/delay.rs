@@ -5,7 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{Report, TargetProgram, measured};
+use super::{Attempt, Miss, healthy, hold, load, undisturbed};
+use crate::support::{Report, TargetProgram};
 
 /// The target's delay is never early.
 const DELAY_US: f64 = 20_000.0;
@@ -13,19 +14,19 @@ const DELAY_US: f64 = 20_000.0;
 const LATE_US: f64 = 300.0;
 /// Values are rounded to a bucket of 0.1 %.
 const BUCKET: f64 = 1.001;
-const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p75", 0.75), ("p90", 0.9)];
+const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)];
 
 /// The report of the load, and how long the server held answers meanwhile, in microseconds, ascending.
-fn load() -> Result<(Report, Vec<f64>), String> {
+fn observe() -> Result<(Report, Vec<f64>), Miss> {
     let target = TargetProgram::start();
     let addr = target.url.trim_start_matches("http://").to_owned();
     let witness = std::thread::spawn(move || witness(&addr, Instant::now() + Duration::from_secs(5)));
     let url = format!("{}/delay/20", target.url);
-    let report = measured(&["-R", "200", "-d", "5s", "-c", "32", "-t", "1", &url]).0;
-    let held = witness.join().map_err(|_| "the witness panicked")?.map_err(|error| error.to_string())?;
-    if report.count("ok") != 1000 || held.len() < 50 {
-        return Err(format!("{}, {} answers witnessed", report.at("counts"), held.len()));
-    }
+    let report = load::run(&["-R", "200", "-d", "5s", "-c", "32", &url]);
+    let held = witness.join().expect("it does not panic").map_err(|error| Miss::Wrong(error.to_string()))?;
+    hold(report.count("ok") == 1000 && held.len() >= 50, || {
+        format!("{}, {} answers witnessed", report.at("counts"), held.len())
+    })?;
     Ok((report, held))
 }
 
@@ -50,28 +51,26 @@ fn witness(addr: &str, until: Instant) -> std::io::Result<Vec<f64>> {
 }
 
 /// Each quantile is at least the delay, and at most `late` more than the server took by its own clock.
-fn agree(report: &Report, histogram: &str, held: &[f64], late: f64) -> Result<(), String> {
+fn agree(report: &Report, histogram: &str, held: &[f64], late: f64) -> Attempt {
     for (name, q) in QUANTILES {
         let path = format!("latency_us.{histogram}.{name}");
-        let of_server = held[((held.len() - 1) as f64 * q) as usize].max(DELAY_US);
+        let of_server = held[((held.len() - 1) as f64 * q).ceil() as usize].max(DELAY_US);
         within(report, &path, DELAY_US, of_server + late)?;
     }
     within(report, &format!("latency_us.{histogram}.min"), DELAY_US, DELAY_US + 2.0 * late)
 }
 
-fn within(report: &Report, path: &str, least: f64, most: f64) -> Result<(), String> {
+fn within(report: &Report, path: &str, least: f64, most: f64) -> Attempt {
     let value = report.float(path);
     let holds = value >= least / BUCKET && value <= most * BUCKET;
-    if holds { Ok(()) } else { Err(format!("{path} is {value} us, not in [{least}, {most}] us")) }
+    hold(holds, || format!("{path} is {value} us, not in [{least}, {most}] us"))
 }
 
-pub(super) fn service_times_are_the_delay() -> Result<(), String> {
-    let (report, held) = load()?;
-    agree(&report, "service", &held, LATE_US)
-}
-
-pub(super) fn response_times_agree_with_the_server() -> Result<(), String> {
-    let (report, held) = load()?;
+pub(super) fn times_are_the_delay() -> Attempt {
+    let (report, held) = observe()?;
+    undisturbed(&report)?;
+    healthy(&report)?;
+    agree(&report, "service", &held, LATE_US)?;
     // From the intended start, so with the client's own lag in it.
     agree(&report, "response", &held, 2.0 * LATE_US)?;
     within(&report, "latency_us.client_lag.p50", 0.0, 200.0)

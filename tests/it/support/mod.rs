@@ -1,7 +1,9 @@
 //! What the tests stand on: the program as a child process with a time limit, a scripted server, a checked report.
 
 pub(crate) mod daemon;
+pub(crate) mod dice;
 pub(crate) mod encoded;
+pub(crate) mod faults;
 pub(crate) mod frames;
 pub(crate) mod nginx;
 pub(crate) mod program;

@@ -33,6 +33,10 @@ impl Process {
         is_up(&mut nginx.child, is_ready).then_some(nginx)
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Lines of the access log once nginx has ended, which writes what it buffered.
     pub(crate) fn logged(mut self) -> Vec<String> {
         self.stop();

@@ -184,6 +184,10 @@ impl TargetProgram {
         self.program.signal(signal);
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        self.program.pid()
+    }
+
     pub(crate) fn finish(self) -> Finished {
         self.program.finish()
     }

@@ -133,6 +133,18 @@ impl Report {
         histogram.iter_recorded().filter(|value| value.value_iterated_to() > limit).map(|v| v.count_at_value()).sum()
     }
 
+    /// One of the signs of the client's own condition.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) -> &Value {
+        let signal = self.list("health.signals").iter().find(|signal| signal["name"] == name);
+        signal.unwrap_or_else(|| panic!("the report has no signal {name}"))
+    }
+
+    /// A quantile of a histogram, any.
+    pub(crate) fn quantile(&self, name: &str, q: f64) -> Duration {
+        Duration::from_nanos(decode(self.at(&format!("histograms.{name}"))).value_at_quantile(q))
+    }
+
     fn check(&self) {
         let errors: Vec<String> = schema().iter_errors(&self.0).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "the report does not keep its schema: {errors:?}");

@@ -1,0 +1,32 @@
+//! The load of a figure: one thread on the last core, where servers are on the first.
+
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::support::{Program, Report, measured};
+
+/// Measures with `bench` and these arguments.
+pub(super) fn run(args: &[&str]) -> Report {
+    measured(&[&["-t", "1", "--cores", &client_core()], args].concat()).0
+}
+
+/// The same, under way.
+pub(super) fn start(args: &[&str]) -> Program {
+    Program::start(&[&["bench", "--format", "json", "-t", "1", "--cores", &client_core()], args].concat())
+}
+
+/// Moves a server's process to the first core, where the embedded target puts itself.
+pub(super) fn pin_server(pid: Pid) {
+    let mut cores = CpuSet::new();
+    cores.set(*allowed().first().expect("a core"));
+    sched_setaffinity(Some(pid), &cores).expect("a core of ours");
+}
+
+fn client_core() -> String {
+    allowed().last().expect("a core").to_string()
+}
+
+fn allowed() -> Vec<usize> {
+    let cores = sched_getaffinity(None).expect("a thread's own");
+    (0..CpuSet::MAX_CPU).filter(|&core| cores.is_set(core)).collect()
+}
