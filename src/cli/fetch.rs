@@ -15,10 +15,11 @@ use super::network::NetworkArgs;
 use super::proxy::ProxyArgs;
 use super::tls::TlsArgs;
 use super::{bench, driver, exit, mask, note, outputs, progress, signals, stdout};
-use crate::engine::{self, Control, Progress};
+use crate::engine::{self, Control};
+use crate::fetch::snapshot::Snapshot;
 use crate::fetch::{self, Lines, Policies};
 use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, Said, validate};
-use crate::plan::raw::RawHeader;
+use crate::plan::raw::{Input, RawHeader};
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, PlanError, RawPlan};
 use crate::report::{self, Format, Summary};
@@ -234,6 +235,12 @@ struct OutputArgs {
     /// output, or to standard error where the records have that
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
+    /// Write what happens to FILE, an event a line of JSON: lines that end, retries, hosts that rest
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Offer metrics to Prometheus at /metrics of this port (9464) of loopback, or of an address (192.0.2.1:9464)
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
     /// No progress line
     #[arg(long)]
     no_progress: bool,
@@ -249,6 +256,7 @@ struct Reports {
     to_stdout: bool,
     progress: bool,
     notes: bool,
+    log: Option<PathBuf>,
 }
 
 /// Fetches what is asked for; returns the exit code.
@@ -263,13 +271,18 @@ pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
     }
     let plan = Arc::new(validate(&raw, machine)?);
     let cookies = jar.as_deref().map(cookies).transpose()?.flatten();
-    let policies = Policies::new(&plan, cookies.as_deref())?;
+    let mut policies = Policies::new(&plan, cookies.as_deref())?;
+    if let Some(path) = &reports.log {
+        let unwritable =
+            |error| PlanError::new(format!("--log {}", path.display()), format!("cannot write it: {error}"));
+        policies.log_to(fs::File::create(path).map_err(unwritable)?);
+    }
     let control = Arc::<Control>::default();
     let line = reports.watch(&plan, &control)?;
     let cleared = engine::preflight::check(&plan, machine, &decision)?;
     cleared.findings.iter().for_each(|finding| reports.note(&finding.text));
     let lines = Lines { urls: raw.base.urls, input: raw.base.input };
-    let mut observe = |state: Progress<'_>| line.show(&plan, &state);
+    let mut observe = |now: &Snapshot| line.say(fetch::progress::line(now));
     let (record, kept) = fetch::run(&plan, lines, policies, machine, cleared, &control, &mut observe)?;
     drop(line);
     if let Some((path, text)) = jar.zip(kept) {
@@ -301,32 +314,20 @@ impl Args {
     fn gather(self) -> Result<(RawFetch, Reports, Option<PathBuf>), PlanError> {
         let Self { urls, lines, cores, request, auth, http, tls, network, proxies, limits, retries, bodies, output } =
             self;
-        let reports = output.check(lines.output.is_some())?;
         if let Some(path) = &lines.output {
             outputs::writable("-o", path)?;
         }
         if lines.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
             return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
         }
-        let input = lines.input.map(bench::input);
-        if let Some(input) = input.as_ref().filter(|input| !input.once) {
-            let unreadable = |error| PlanError::new(format!("-i {}", input.name), format!("cannot read it: {error}"));
-            input.open().map_err(unreadable)?;
-        }
-        let mut headers = bench::headers(&request.header)?;
-        let header = |name: &str, value: String, secret| RawHeader { text: format!("{name}: {value}"), secret };
-        headers.extend(request.user_agent.map(|name| header("User-Agent", name, false)));
-        let keeps_cookies = request.cookie.is_some() || request.cookie_jar.is_some();
-        headers.extend(request.cookie.map(|cookies| header("Cookie", cookies, true)));
         let base = RawPlan {
             urls,
-            input,
+            input: lines.input.clone().map(input).transpose()?,
             connections: cores.connections,
             threads: cores.threads,
             cores: cores.list,
             driver: cores.driver.unwrap_or_default().into(),
-            method: request.method,
-            headers,
+            headers: request.headers()?,
             body: request.body.as_deref().map(bench::body).transpose()?,
             timeout: limits.timeout,
             connect_timeout: limits.connect_timeout,
@@ -340,47 +341,80 @@ impl Args {
             compressed: bodies.compressed,
             decode: bodies.decode,
             argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
+            method: request.method.clone(),
             ..RawPlan::default()
         };
-        let raw = RawFetch {
-            base,
-            output: RawOutput {
-                records: lines.output,
-                ordered: lines.ordered,
-                resume: lines.resume,
-                overwrite: lines.overwrite,
-                fail_on_error: lines.fail_on_error,
-                save: bodies.save,
-                max_body: bodies.max_body,
-                body_in_json: bodies.body_in_json.map(BodyText::from),
-                sha256: bodies.sha256,
-            },
-            retry: RawRetry {
-                retries: retries.retries,
-                backoff: retries.backoff,
-                backoff_max: retries.backoff_max,
-                on: retries.retry_on,
-                all_methods: retries.retry_all_methods,
-                after_max: retries.retry_after_max,
-            },
-            pace: RawPace {
-                connections_per_host: cores.connections_per_host,
-                rate: cores.rate,
-                rate_per_host: cores.rate_per_host,
-            },
-            max_redirects: retries.max_redirects,
-            allow_downgrade: retries.allow_downgrade,
-            said: Said {
-                fields: lines.fields,
-                save_as: bodies.save_as,
-                extract: bodies.extract,
-                json_checks: bodies.json_check,
-                no_robots: request.no_robots,
-                unique: lines.unique,
-                keeps_cookies,
-            },
+        let pace = RawPace {
+            connections_per_host: cores.connections_per_host,
+            rate: cores.rate,
+            rate_per_host: cores.rate_per_host,
         };
-        Ok((raw, reports, request.cookie_jar))
+        let (max_redirects, allow_downgrade) = (retries.max_redirects.clone(), retries.allow_downgrade);
+        let said = said(&lines, &request, &bodies, &output);
+        let (jar, reports) = (request.cookie_jar, output.check(lines.output.is_some())?);
+        let (output, retry) = (records(lines, bodies), retries.gather());
+        Ok((RawFetch { base, output, retry, pace, max_redirects, allow_downgrade, said }, reports, jar))
+    }
+}
+
+/// The lines to come; a file that cannot be read is found out now.
+fn input(path: PathBuf) -> Result<Input, PlanError> {
+    let input = bench::input(path);
+    if !input.once {
+        let unreadable = |error| PlanError::new(format!("-i {}", input.name), format!("cannot read it: {error}"));
+        input.open().map_err(unreadable)?;
+    }
+    Ok(input)
+}
+
+fn records(lines: LineArgs, bodies: BodyArgs) -> RawOutput {
+    RawOutput {
+        records: lines.output,
+        ordered: lines.ordered,
+        resume: lines.resume,
+        overwrite: lines.overwrite,
+        fail_on_error: lines.fail_on_error,
+        save: bodies.save,
+        max_body: bodies.max_body,
+        body_in_json: bodies.body_in_json.map(BodyText::from),
+        sha256: bodies.sha256,
+    }
+}
+
+fn said(lines: &LineArgs, request: &RequestArgs, bodies: &BodyArgs, output: &OutputArgs) -> Said {
+    Said {
+        fields: lines.fields.clone(),
+        save_as: bodies.save_as.clone(),
+        extract: bodies.extract.clone(),
+        json_checks: bodies.json_check.clone(),
+        no_robots: request.no_robots,
+        unique: lines.unique,
+        keeps_cookies: request.cookie.is_some() || request.cookie_jar.is_some(),
+        metrics: output.metrics.clone(),
+    }
+}
+
+impl RequestArgs {
+    /// Those of -H, and what has an option of its own.
+    fn headers(&self) -> Result<Vec<RawHeader>, PlanError> {
+        let mut headers = bench::headers(&self.header)?;
+        let header = |name: &str, value: &str, secret| RawHeader { text: format!("{name}: {value}"), secret };
+        headers.extend(self.user_agent.as_deref().map(|name| header("User-Agent", name, false)));
+        headers.extend(self.cookie.as_deref().map(|cookies| header("Cookie", cookies, true)));
+        Ok(headers)
+    }
+}
+
+impl RetryArgs {
+    fn gather(self) -> RawRetry {
+        RawRetry {
+            retries: self.retries,
+            backoff: self.backoff,
+            backoff_max: self.backoff_max,
+            on: self.retry_on,
+            all_methods: self.retry_all_methods,
+            after_max: self.retry_after_max,
+        }
     }
 }
 
@@ -401,7 +435,7 @@ impl OutputArgs {
             let format = Format::of_path(&path).unwrap_or(Format::Text);
             files.push((path, format));
         }
-        Ok(Reports { files, to_stdout, progress: !self.no_progress && !self.quiet, notes: !self.quiet })
+        Ok(Reports { files, to_stdout, progress: !self.no_progress && !self.quiet, notes: !self.quiet, log: self.log })
     }
 }
 

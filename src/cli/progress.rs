@@ -28,7 +28,11 @@ impl Line {
     }
 
     pub(super) fn show(&self, plan: &Plan, state: &engine::Progress<'_>) {
-        self.bar.set_message(progress::line(plan, state.elapsed, state.points));
+        self.say(progress::line(plan, state.elapsed, state.points));
+    }
+
+    pub(super) fn say(&self, text: String) {
+        self.bar.set_message(text);
         self.bar.tick();
     }
 }

@@ -29,6 +29,9 @@ const OPENING_AT_ONCE: usize = 128;
 /// The most ring entries the kernel grants.
 const ENTRIES_MAX: u32 = 32_768;
 
+/// Entries enough where connections are many and mostly idle: a ring's memory counts against `ulimit -l`.
+const ENTRIES_OF_FETCH: u32 = 512;
+
 /// What a worker tells the main thread.
 pub(crate) enum Event {
     /// Connections are open; the worker waits for the go.
@@ -92,7 +95,9 @@ pub(crate) fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Se
     let heart = Heart::new(pulse, Arc::clone(&control));
     core_affinity::set_for_current(core_affinity::CoreId { id: shard.cpu });
     // A read, a write, a cancellation and a close can be queued for each connection.
-    let entries = (shard.connections.saturating_mul(4)).next_power_of_two().min(ENTRIES_MAX);
+    // Of those to many hosts most rest; where the queue is full, it is handed over early.
+    let most = if plan.is_fetched() { ENTRIES_OF_FETCH } else { ENTRIES_MAX };
+    let entries = (shard.connections.saturating_mul(4)).next_power_of_two().min(most);
     let mut runtime = match runtime::build(driver, entries) {
         Ok(built) => built,
         Err(error) => {

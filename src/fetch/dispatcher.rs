@@ -171,6 +171,7 @@ impl Dispatcher {
             self.shared.skip();
             return;
         }
+        self.shared.live.read_one();
         self.await_room();
         let place = self.places;
         self.places += 1;

@@ -36,6 +36,8 @@ pub(super) struct Flight {
     pub(super) error: Option<Error>,
     /// Its body could not be saved: the line is not done.
     pub(super) is_lost: bool,
+    /// When it began.
+    began: Nanos,
 }
 
 /// All of a core.
@@ -47,8 +49,9 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    /// Keeps a flight; its number is no other one's.
-    pub(super) fn take_off(&mut self, flight: Flight) -> u64 {
+    /// Keeps a flight that begins at `now`; its number is no other one's.
+    pub(super) fn take_off(&mut self, mut flight: Flight, now: Nanos) -> u64 {
+        flight.began = now;
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() as u32 - 1
@@ -56,6 +59,17 @@ impl Flights {
         self.places[place as usize] = Some(flight);
         self.taken_off += 1;
         self.taken_off << PLACE_BITS | u64::from(place)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Where each goes, and how long it has been under way at `now`.
+    pub(super) fn ages(&self, now: Nanos) -> impl Iterator<Item = (String, Nanos)> {
+        let flights = self.places.iter().flatten();
+        flights.map(move |flight| (flight.job.host.origin.authority(), Nanos(now.0.saturating_sub(flight.began.0))))
     }
 
     /// The flight of this number, which has not landed.
@@ -85,6 +99,7 @@ impl Flight {
             asked_for_time: None,
             error: None,
             is_lost: false,
+            began: Nanos::ZERO,
         }
     }
 

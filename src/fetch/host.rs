@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::bucket::{Bucket, Pace};
+use super::log;
 use super::rest::{self, HostRest, is_absence};
 use crate::engine::rest::Rest;
 use crate::plan::Origin;
@@ -96,10 +97,25 @@ impl Host {
                     state.connecting.fail(started, now);
                 }
                 if is_absence(failure) {
-                    state.rest.failed(started, now);
+                    self.failed(state, started, now);
                 }
             }
             Outcome::InFlightAtEnd => {}
+        }
+    }
+
+    /// It did not answer: that may be the beginning of a rest, or its end.
+    fn failed(&self, state: &mut State, started: Nanos, now: Nanos) {
+        let before = state.rest.admission(now);
+        state.rest.failed(started, now);
+        match (before, state.rest.admission(now)) {
+            (rest::Admission::Now, rest::Admission::From(at)) => {
+                log::host_rests(&self.origin.authority(), Nanos(at.0 - now.0));
+            }
+            (rest::Admission::Now | rest::Admission::From(_), rest::Admission::Down) => {
+                log::host_down(&self.origin.authority());
+            }
+            _ => {}
         }
     }
 

@@ -15,6 +15,7 @@ mod host;
 mod job;
 mod journal;
 pub mod line;
+mod live;
 pub mod log;
 pub mod metrics;
 mod permission;
@@ -46,23 +47,29 @@ use std::thread;
 use self::bucket::Bucket;
 use self::cookies::Jar;
 use self::dispatcher::Dispatcher;
+use self::exporter::Exporter;
 use self::host::Hosts;
 use self::job::Error;
+use self::line::Kind;
+use self::live::Live;
+use self::log::Log;
 pub use self::policies::Policies;
 use self::retry::Budget;
 use self::robots::Robots;
 use self::save_name::Names;
+use self::snapshot::Snapshot;
 use self::work::Retrieval;
 use self::writer::{Message, Writer};
 use crate::clock;
 use crate::engine::preflight::Cleared;
 use crate::engine::{self, Control, Progress, Seat, StartError};
 use crate::net::runtime::Decision;
-use crate::plan::fetch::{Pace, RawFetch};
+use crate::plan::fetch::RawFetch;
 use crate::plan::raw::Input;
 use crate::plan::shard::Machine;
 use crate::plan::{self, Plan};
 use crate::record::{Fetched, RunRecord};
+use crate::units::{NANOS_PER_S, Nanos};
 
 /// Why a retrieval could not be begun, or not be brought to its end.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +90,9 @@ pub enum FetchError {
         /// In the system's words.
         problem: io::Error,
     },
+    /// Metrics cannot be offered.
+    #[error("--metrics: {0}; is the port taken?")]
+    Metrics(io::Error),
     /// The input could not be read to its end, or a body not be saved; lines without a record are to be fetched again.
     #[error("{0}")]
     BrokenOff(String),
@@ -143,16 +153,21 @@ pub struct Lines {
 pub fn run(
     plan: &Arc<Plan>,
     lines: Lines,
-    policies: Policies,
+    mut policies: Policies,
     machine: &Machine,
     cleared: Cleared,
     control: &Arc<Control>,
-    observe: &mut dyn FnMut(Progress<'_>),
+    observe: &mut dyn FnMut(&Snapshot),
 ) -> Result<(RunRecord, Option<String>), FetchError> {
     let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
     let mut names = Names::new(policies.save_as);
     let (file, done) = journal::open(plan, &lines.urls, lines.input.as_ref(), &mut names)?;
-    let shared = Arc::new(Shared::new(Arc::clone(control), &fetch.pace, policies, names, done.ok));
+    let log = policies.log.take().map(Log::start).transpose().map_err(FetchError::Thread)?.map(Arc::new);
+    let shared = Arc::new(Shared::new(Arc::clone(control), plan, policies, names, done.ok));
+    let watched = Arc::clone(&shared);
+    let text = move || metrics::text(&watched.snapshot());
+    let exporter = shared.policies.metrics.map(|address| Exporter::start(address, text));
+    let exporter = exporter.transpose().map_err(FetchError::Metrics)?;
     let bodies = fetch.output.save.as_deref().map(bodies).transpose()?;
     let (records, messages) = mpsc::channel();
     let writer = Writer::new(Arc::clone(&shared), file, bodies, fetch.output.ordered);
@@ -162,10 +177,13 @@ pub fn run(
     // It may wait for an input that never ends, and is left behind then.
     spawn("lines", move || dispatcher.run(&lines.urls, lines.input.as_ref()))?;
     let new_work = || {
-        let (shared, inbox, records) = (Arc::clone(&shared), receivers.remove(0), records.clone());
-        |seat: Seat| Retrieval::new(seat, shared, inbox, records)
+        let (shared, inbox, records, log) = (Arc::clone(&shared), receivers.remove(0), records.clone(), log.clone());
+        move |seat: Seat| Retrieval::new(seat, shared, inbox, records, log.as_deref())
     };
-    let record = engine::run_work(plan, &plan::shards(plan), machine, cleared, control, new_work, observe);
+    let mut latest = Latest::default();
+    let mut watch = |_: Progress<'_>| observe(&latest.of(shared.snapshot()));
+    let record = engine::run_work(plan, &plan::shards(plan), machine, cleared, control, new_work, &mut watch);
+    drop(exporter);
     let _ = records.send(Message::End);
     let written = writer.join().map_err(|_| FetchError::Write(io::Error::other("the writer died")))?;
     let mut record = record?;
@@ -174,6 +192,26 @@ pub fn run(
     match shared.failure() {
         Some(problem) => Err(FetchError::BrokenOff(problem)),
         None => Ok((record, shared.jar.as_ref().map(|jar| jar.lock().expect("no cookie panics").write()))),
+    }
+}
+
+/// How many lines ended in the last second, from what is seen a few times in each.
+#[derive(Debug, Default)]
+struct Latest {
+    /// When a second began, and how many had ended by then.
+    began: (Nanos, u64),
+    latest: u64,
+}
+
+impl Latest {
+    fn of(&mut self, mut now: Snapshot) -> Snapshot {
+        let passed = now.elapsed.0.saturating_sub(self.began.0.0);
+        if passed >= NANOS_PER_S {
+            self.latest = now.ended.saturating_sub(self.began.1) * NANOS_PER_S / passed;
+            self.began = (now.elapsed, now.ended);
+        }
+        now.latest = self.latest;
+        now
     }
 }
 
@@ -206,6 +244,7 @@ pub(crate) struct Shared {
     /// Of saved bodies.
     names: Mutex<Names>,
     policies: Policies,
+    live: Live,
     /// Lines dealt to cores.
     dealt: AtomicU64,
     /// Those of them that came to their end.
@@ -219,7 +258,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(control: Arc<Control>, pace: &Pace, mut policies: Policies, names: Names, skipped_ok: u64) -> Self {
+    fn new(control: Arc<Control>, plan: &Plan, mut policies: Policies, names: Names, skipped_ok: u64) -> Self {
+        let pace = &plan.fetch.as_ref().expect("only what is fetched comes here").pace;
         let bucket = |rate| Mutex::new(Bucket::at_rate(rate, host::SLACK, clock::now()));
         Self {
             control,
@@ -230,6 +270,7 @@ impl Shared {
             jar: policies.jar.take().map(Mutex::new),
             names: Mutex::new(names),
             policies,
+            live: Live::new(plan.cores.len()),
             dealt: AtomicU64::new(0),
             done: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -237,6 +278,24 @@ impl Shared {
             total: Mutex::new(Fetched { skipped_ok, ..Fetched::default() }),
             failure: Mutex::default(),
         }
+    }
+
+    /// Where the run stands; how many lines ended lately is for whoever asks again and again to say.
+    fn snapshot(&self) -> Snapshot {
+        let total = self.total();
+        let t0 = self.control.t0();
+        let mut now = self.live.sum();
+        // What was refused or skipped never came to a core.
+        let refused: u64 = total.errors.iter().map(|(_, n)| n).sum();
+        now.elapsed = Nanos(clock::now().0.saturating_sub(t0.0));
+        now.input_ended = self.closed.load(Ordering::Acquire);
+        now.skipped = total.skipped;
+        now.read += total.skipped;
+        now.ended += refused;
+        if refused > 0 {
+            now.errors.push((Kind::Input, refused));
+        }
+        now
     }
 
     fn one_dealt(&self) {

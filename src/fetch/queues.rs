@@ -223,6 +223,11 @@ impl Queues {
         (lines, self.timers.keys().next().map(|&(at, _)| at))
     }
 
+    /// How many lines wait for their next attempt.
+    pub(super) fn waiting(&self) -> usize {
+        self.timers.values().filter(|timer| matches!(timer, Timer::Line(_))).count()
+    }
+
     /// What this core knows of a host.
     pub(super) fn local(&mut self, host: &Arc<Host>) -> &mut Local {
         self.hosts.entry(host.number).or_insert_with(|| Local::new(Arc::clone(host)))

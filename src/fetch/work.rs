@@ -8,16 +8,20 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
+use tracing::dispatcher::DefaultGuard;
 
 use super::Shared;
 use super::answer::{Answer, Intake, Spoilt, spoilt};
 use super::flight::{Flight, Flights};
 use super::job::{Error, Job, Jobs};
 use super::line::Kind;
+use super::live;
+use super::log::{self, Log};
 use super::queues::{Limits, Line, Queues};
 use super::record::{self, Form, Times};
 use super::retry::{Decision, Retries};
 use super::save::Folder;
+use super::snapshot::Snapshot;
 use super::verdict::{self, Verdict};
 use super::writer::{Message, Record};
 use crate::clock;
@@ -43,10 +47,14 @@ pub(crate) struct Retrieval {
     load: Load,
     plan: Arc<Plan>,
     pub(super) shared: Arc<Shared>,
+    /// Among the cores of this process.
+    place: usize,
     origins: Rc<Origins>,
     inbox: mpsc::Receiver<Jobs>,
     records: mpsc::Sender<Message>,
     state: RefCell<State>,
+    /// Events of this thread go to the log as long as it lives.
+    _logs: Option<DefaultGuard>,
 }
 
 pub(super) struct State {
@@ -58,6 +66,9 @@ pub(super) struct State {
     /// Not yet with the writer.
     records: Vec<Record>,
     fetched: Fetched,
+    /// What is shown of it while it lasts, and when it was said last.
+    live: Snapshot,
+    said: Nanos,
     /// Why the last failure happened, until its ticket ends.
     reason: Option<(Failure, String)>,
 }
@@ -69,6 +80,7 @@ impl Retrieval {
         shared: Arc<Shared>,
         inbox: mpsc::Receiver<Jobs>,
         records: mpsc::Sender<Message>,
+        log: Option<&Log>,
     ) -> Self {
         let (plan, origins) = (Arc::clone(&seat.plan), Rc::clone(&seat.origins));
         let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
@@ -85,9 +97,13 @@ impl Retrieval {
             folder,
             records: Vec::new(),
             fetched: Fetched::default(),
+            live: Snapshot::default(),
+            said: Nanos::ZERO,
             reason: None,
         };
-        Self { load: seat.load(), plan, shared, origins, inbox, records, state: RefCell::new(state) }
+        let (place, state) = (seat.shard.place, RefCell::new(state));
+        let logs = log.map(Log::enter);
+        Self { load: seat.load(), plan, shared, place, origins, inbox, records, state, _logs: logs }
     }
 
     fn fetch(&self) -> &Fetch {
@@ -146,7 +162,8 @@ impl Retrieval {
         let (head_request, idempotent) = (&*job.method == "HEAD", template.idempotent);
         let flight = Flight::new(job, template);
         let large_body = flight.large_body(&self.plan).is_some();
-        let line = flights.take_off(flight);
+        let line = flights.take_off(flight, now);
+        state.live.requests += 1;
         self.load.take(now);
         Some(Ticket { line, origin, head_request, idempotent, intended: now, warmup: false, large_body })
     }
@@ -170,6 +187,10 @@ impl Retrieval {
         if let Some(error) = error {
             fetched.count_error(error.kind.name(), 1);
         }
+        let (kind, response) = (error.map(|error| error.kind), times.response);
+        live::count_line(&mut state.live, ok, kind, answer.map_or(0, |answer| answer.bytes), response);
+        let status = answer.map(|answer| answer.status);
+        log::line_ended(job.line, &job.url, status, kind, job.tried.attempts, response.unwrap_or_default());
         state.records.push(Record { place: job.place, text });
         self.shared.one_done();
         if state.records.len() >= RECORDS_AT_ONCE {
@@ -235,7 +256,11 @@ impl Retrieval {
             _ => verdict,
         };
         match verdict {
-            Verdict::Again(wait) => return state.queues.push_at(Nanos(now.0.saturating_add(wait.0)), job),
+            Verdict::Again(wait) => {
+                let (status, kind) = (answer.map(|answer| answer.status), error.map(|error| error.kind));
+                log::retry(job.line, &job.url, status, kind, job.tried.attempts, wait);
+                return state.queues.push_at(Nanos(now.0.saturating_add(wait.0)), job);
+            }
             Verdict::Follow(hop) => match job.follow(&hop, &self.shared, now) {
                 Ok(()) => return state.queues.push(job),
                 Err(problem) => error = Some(problem),
@@ -264,6 +289,17 @@ impl Retrieval {
 }
 
 impl State {
+    /// Where this core stands.
+    fn snapshot(&self, now: Nanos) -> Snapshot {
+        Snapshot {
+            retries: self.fetched.retries,
+            in_flight: self.flights.len() as u64,
+            waiting: self.queues.waiting() as u64,
+            slowest: live::slowest(self.flights.ages(now)),
+            ..self.live.clone()
+        }
+    }
+
     /// Nobody wants to know why the last failure happened.
     pub(super) fn forget_reason(&mut self) {
         self.reason = None;
@@ -336,6 +372,10 @@ impl Sink for Retrieval {
         let state = &mut *self.state.borrow_mut();
         self.take_in(state);
         self.hand_over(state);
+        if now.0.saturating_sub(state.said.0) >= live::EVERY.0 {
+            state.said = now;
+            self.shared.live.say(self.place, state.snapshot(now));
+        }
         state.queues.forget_idle().into_iter().for_each(|origin| self.origins.forget(origin));
     }
 
@@ -417,7 +457,12 @@ impl Sink for Retrieval {
         let flight = state.flights.land(ticket.line);
         let host = &flight.job.host;
         host.ended(outcome, ticket.intended, stamps.done);
+        if let Some(status) = flight.answer.as_ref().map(|answer| answer.status) {
+            live::count_answer(&mut state.live, status, flight.asked_for_time.is_some());
+        }
         if let Some(time) = flight.asked_for_time {
+            let status = flight.answer.as_ref().map_or(0, |answer| answer.status);
+            log::host_held(&host.origin.authority(), status, time);
             host.hold(stamps.done, time);
         }
         state.queues.ended(host.number);

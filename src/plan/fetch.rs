@@ -78,6 +78,8 @@ pub struct Said {
     pub unique: bool,
     /// `--cookie` or `--cookie-jar`.
     pub keeps_cookies: bool,
+    /// `--metrics`.
+    pub metrics: Option<String>,
 }
 
 /// What was said of records and bodies.
@@ -218,7 +220,9 @@ impl Fetch {
         let Output { save, max_body, body_in_json, sha256, .. } = &self.output;
         let kept = format!("{save:?} {max_body} {body_in_json:?} {sha256}");
         let redirects = (self.max_redirects, self.allow_downgrade);
-        format!("{}\n{redirects:?}\n{kept}\n{:?}\n{}", self.method, self.said, common.shown())
+        // Who watches changes nothing.
+        let said = Said { metrics: None, ..self.said.clone() };
+        format!("{}\n{redirects:?}\n{kept}\n{:?}\n{}", self.method, said, common.shown())
     }
 }
 

@@ -68,7 +68,7 @@ fn an_unknown_topic_is_refused_by_naming_the_topics() {
     for part in [
         "help ",
         "nonsense",
-        "measuring, health, statistics, shapes, urlset, checks, http, containers, network, proxies, artefacts, from-wrk, from-k6, warnings",
+        "measuring, health, statistics, shapes, urlset, fetch, checks, http, containers, network, proxies, artefacts, from-wrk, from-k6, warnings",
     ] {
         assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
     }

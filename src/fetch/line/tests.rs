@@ -110,7 +110,17 @@ fn kinds_are_the_failures_and_those_of_retrieval() {
     let names: Vec<_> = Kind::all().skip(Failure::ALL.len()).map(Kind::name).collect();
     assert_eq!(
         names,
-        ["redirect", "robots", "robots_unreachable", "host_down", "json", "decode", "too_large", "interrupted"]
+        [
+            "redirect",
+            "robots",
+            "robots_unreachable",
+            "host_down",
+            "json",
+            "decode",
+            "too_large",
+            "interrupted",
+            "input"
+        ]
     );
     assert_eq!(Kind::all().next().map(Kind::name), Some("resolve"));
 }

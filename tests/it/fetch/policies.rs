@@ -1,10 +1,12 @@
 //! robots.txt, cookies, what is taken out of bodies, and what is left out.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::{fetch, only, records};
-use crate::support::{OK, Server, TargetProgram, file, ringload};
+use super::{fetch, only, records, start};
+use crate::support::{OK, Server, TargetProgram, dead_port, file, ringload};
 
 /// Answers `/robots.txt` with this, and all else with 200.
 fn with_robots(answer: &'static str) -> Server {
@@ -127,4 +129,68 @@ fn bodies_have_the_names_that_are_asked_for() {
         assert!(name.contains(expected), "{name}");
         assert_eq!(fs::read(folder.path().join(name)).expect("the file").len(), 7);
     }
+}
+
+#[test]
+fn secrets_are_in_no_record_report_or_sidecar() {
+    let target = TargetProgram::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = |name: &str| folder.path().join(name).to_str().expect("a path in UTF-8").to_owned();
+    let (records, report) = (inside("out.jsonl"), inside("report.json"));
+    let url = format!("{}/", target.url.replace("http://", "http://me:hush-1@"));
+    let (_list, path) = file(format!("{}/echo\n", target.url));
+    let finished = ringload(&[
+        "fetch",
+        "--no-progress",
+        "--no-robots",
+        "-o",
+        &records,
+        "--report",
+        &report,
+        "-u",
+        "me:hush-2",
+        "--cookie",
+        "a=hush-3",
+        "-H",
+        "X-Api-Key: hush-4",
+        "-b",
+        "hush-5",
+        "-i",
+        &path,
+        &url,
+    ]);
+    finished.assert_code(0);
+    let files = [&report, &format!("{records}.run")].map(|path| fs::read_to_string(path).expect("a file"));
+    for text in files.iter().chain([&finished.stdout, &finished.stderr]) {
+        assert!(!text.contains("hush"), "{text}");
+    }
+    // The URL alone stands in its record as it was typed.
+    let written = fs::read_to_string(&records).expect("the records");
+    assert_eq!(written.matches("hush").count(), 1, "{written}");
+}
+
+#[test]
+fn a_run_can_be_watched_by_prometheus_and_leaves_a_log() {
+    let (target, port) = (TargetProgram::start(), dead_port());
+    let lines: String = (0..150).map(|n| format!("{}/?{n}\n", target.url)).collect();
+    let (folder, path) = file(lines);
+    let log = folder.path().join("log").to_str().expect("a path in UTF-8").to_owned();
+    let metrics = port.to_string();
+    let program = start(&["-i", &path, "--rate", "50", "--metrics", &metrics, "--log", &log]);
+    let ok = || -> Option<u64> {
+        let mut connection = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: me\r\n\r\n").ok()?;
+        let mut text = String::new();
+        connection.read_to_string(&mut text).ok()?;
+        let line = text.lines().find(|line| line.starts_with("ringload_fetch_lines_total{outcome=\"ok\"}"))?;
+        line.rsplit(' ').next()?.parse().ok()
+    };
+    let began = Instant::now();
+    while ok().is_none_or(|lines| lines < 10) {
+        assert!(began.elapsed() < Duration::from_secs(20), "nothing is seen of it");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    program.finish().assert_code(0);
+    let log = fs::read_to_string(log).expect("the log");
+    assert_eq!(log.lines().filter(|line| line.contains("\"message\":\"line ended\"")).count(), 150);
 }
