@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,12 +12,13 @@ use super::auth::AuthArgs;
 use super::driver::DriverArg;
 use super::http::HttpArgs;
 use super::network::NetworkArgs;
+use super::observation::ObservationArgs;
 use super::proxy::ProxyArgs;
 use super::tls::TlsArgs;
 use super::{bench, driver, exit, mask, note, outputs, progress, signals, stdout};
 use crate::engine::{self, Control};
 use crate::fetch::snapshot::Snapshot;
-use crate::fetch::{self, Lines, Policies};
+use crate::fetch::{self, Lines, Observers, Policies};
 use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, Said, validate};
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::shard::Machine;
@@ -53,6 +54,8 @@ pub struct Args {
     retries: RetryArgs,
     #[command(flatten)]
     bodies: BodyArgs,
+    #[command(flatten)]
+    observation: ObservationArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -235,12 +238,6 @@ struct OutputArgs {
     /// output, or to standard error where the records have that
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
-    /// Write what happens to FILE, an event a line of JSON: lines that end, retries, hosts that rest
-    #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
-    /// Offer metrics to Prometheus at /metrics of this port (9464) of loopback, or of an address (192.0.2.1:9464)
-    #[arg(long, value_name = "ADDR")]
-    metrics: Option<String>,
     /// No progress line
     #[arg(long)]
     no_progress: bool,
@@ -256,7 +253,6 @@ struct Reports {
     to_stdout: bool,
     progress: bool,
     notes: bool,
-    log: Option<PathBuf>,
 }
 
 /// Fetches what is asked for; returns the exit code.
@@ -271,19 +267,19 @@ pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
     }
     let plan = Arc::new(validate(&raw, machine)?);
     let cookies = jar.as_deref().map(cookies).transpose()?.flatten();
-    let mut policies = Policies::new(&plan, cookies.as_deref())?;
-    if let Some(path) = &reports.log {
-        let unwritable =
-            |error| PlanError::new(format!("--log {}", path.display()), format!("cannot write it: {error}"));
-        policies.log_to(fs::File::create(path).map_err(unwritable)?);
-    }
+    let policies = Policies::new(&plan, cookies.as_deref())?;
     let control = Arc::<Control>::default();
     let line = reports.watch(&plan, &control)?;
+    let mut show = |now: &Snapshot| line.show(fetch::progress::line(now));
+    let observation = plan.fetch.as_deref().map(|fetch| fetch.observation.clone()).unwrap_or_default();
+    let observers = Observers::new(&observation, &mut show)?;
+    if let Some(address) = observers.metrics_address() {
+        reports.note(&format!("metrics are at http://{address}/metrics"));
+    }
     let cleared = engine::preflight::check(&plan, machine, &decision)?;
     cleared.findings.iter().for_each(|finding| reports.note(&finding.text));
     let lines = Lines { urls: raw.base.urls, input: raw.base.input };
-    let mut observe = |now: &Snapshot| line.say(fetch::progress::line(now));
-    let (record, kept) = fetch::run(&plan, lines, policies, machine, cleared, &control, &mut observe)?;
+    let (record, kept) = fetch::run(&plan, lines, policies, machine, cleared, &control, observers)?;
     drop(line);
     if let Some((path, text)) = jar.zip(kept) {
         fs::write(&path, text).map_err(|error| format!("--cookie-jar {}: {error}", path.display()))?;
@@ -312,8 +308,22 @@ fn cookies(path: &Path) -> Result<Option<String>, PlanError> {
 impl Args {
     /// What was said, with every file read but the lines.
     fn gather(self) -> Result<(RawFetch, Reports, Option<PathBuf>), PlanError> {
-        let Self { urls, lines, cores, request, auth, http, tls, network, proxies, limits, retries, bodies, output } =
-            self;
+        let Self {
+            urls,
+            lines,
+            cores,
+            request,
+            auth,
+            http,
+            tls,
+            network,
+            proxies,
+            limits,
+            retries,
+            bodies,
+            observation,
+            output,
+        } = self;
         if let Some(path) = &lines.output {
             outputs::writable("-o", path)?;
         }
@@ -350,10 +360,11 @@ impl Args {
             rate_per_host: cores.rate_per_host,
         };
         let (max_redirects, allow_downgrade) = (retries.max_redirects.clone(), retries.allow_downgrade);
-        let said = said(&lines, &request, &bodies, &output);
+        let said = said(&lines, &request, &bodies);
+        let observation = observation.gather(lines.output.as_deref())?;
         let (jar, reports) = (request.cookie_jar, output.check(lines.output.is_some())?);
         let (output, retry) = (records(lines, bodies), retries.gather());
-        Ok((RawFetch { base, output, retry, pace, max_redirects, allow_downgrade, said }, reports, jar))
+        Ok((RawFetch { base, output, retry, pace, max_redirects, allow_downgrade, said, observation }, reports, jar))
     }
 }
 
@@ -381,7 +392,7 @@ fn records(lines: LineArgs, bodies: BodyArgs) -> RawOutput {
     }
 }
 
-fn said(lines: &LineArgs, request: &RequestArgs, bodies: &BodyArgs, output: &OutputArgs) -> Said {
+fn said(lines: &LineArgs, request: &RequestArgs, bodies: &BodyArgs) -> Said {
     Said {
         fields: lines.fields.clone(),
         save_as: bodies.save_as.clone(),
@@ -390,7 +401,6 @@ fn said(lines: &LineArgs, request: &RequestArgs, bodies: &BodyArgs, output: &Out
         no_robots: request.no_robots,
         unique: lines.unique,
         keeps_cookies: request.cookie.is_some() || request.cookie_jar.is_some(),
-        metrics: output.metrics.clone(),
     }
 }
 
@@ -435,7 +445,9 @@ impl OutputArgs {
             let format = Format::of_path(&path).unwrap_or(Format::Text);
             files.push((path, format));
         }
-        Ok(Reports { files, to_stdout, progress: !self.no_progress && !self.quiet, notes: !self.quiet, log: self.log })
+        // Records on a terminal are what is looked at.
+        let progress = !self.no_progress && !self.quiet && (to_stdout || !io::stdout().is_terminal());
+        Ok(Reports { files, to_stdout, progress, notes: !self.quiet })
     }
 }
 

@@ -12,6 +12,7 @@ pub mod help;
 mod http;
 mod mask;
 mod network;
+mod observation;
 mod outputs;
 pub mod pages;
 mod plan_file;

@@ -5,10 +5,6 @@ use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::engine;
-use crate::plan::Plan;
-use crate::report::progress;
-
 /// The line of one run; draws nothing where nobody would see it.
 pub(super) struct Line {
     bar: ProgressBar,
@@ -27,11 +23,7 @@ impl Line {
         Self { bar }
     }
 
-    pub(super) fn show(&self, plan: &Plan, state: &engine::Progress<'_>) {
-        self.say(progress::line(plan, state.elapsed, state.points));
-    }
-
-    pub(super) fn say(&self, text: String) {
+    pub(super) fn show(&self, text: String) {
         self.bar.set_message(text);
         self.bar.tick();
     }

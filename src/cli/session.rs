@@ -15,7 +15,7 @@ use crate::net::runtime::Decision;
 use crate::plan::shard::Machine;
 use crate::plan::{Plan, PlanError, RawPlan};
 use crate::record::Finding;
-use crate::report::Summary;
+use crate::report::{self, Summary};
 use crate::target::Target;
 
 /// One load run, from the command line to the exit code.
@@ -86,7 +86,7 @@ impl Session {
         let (plan, spool) = (Arc::clone(plan), self.spool.clone());
         Ok(move |state: Progress<'_>| {
             spool.iter().for_each(|spool| spool.borrow_mut().add(state.seconds));
-            line.show(&plan, &state);
+            line.show(report::progress::line(&plan, state.elapsed, state.points));
         })
     }
 

@@ -110,6 +110,7 @@ impl Dispatcher {
     /// Deals `urls`, then the lines of `input`.
     pub(super) fn run(mut self, urls: &[String], input: Option<&Input>) {
         let closing = Closing(Arc::clone(&self.shared));
+        let _log = closing.0.live.enter();
         for url in urls {
             self.lines += 1;
             self.line(url.as_bytes(), false);
@@ -171,7 +172,6 @@ impl Dispatcher {
             self.shared.skip();
             return;
         }
-        self.shared.live.read_one();
         self.await_room();
         let place = self.places;
         self.places += 1;
@@ -180,7 +180,7 @@ impl Dispatcher {
             let url = if json { String::new() } else { String::from_utf8_lossy(line).into_owned() };
             let error = Error::new(Kind::Input, problem);
             let text = record::refused(self.shared.policies.fields, self.lines, &url, &error);
-            self.shared.refuse(&error);
+            self.shared.refuse(self.lines, &error);
             let _ = self.records.send(Message::Records(vec![Record { place, text }]));
         }
     }

@@ -3,7 +3,7 @@
 //! Whoever asks is a stranger: a request has a size and a time, and gets one answer. Says what it is told to say.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -18,20 +18,7 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 /// Where metrics are.
 const TARGET: &str = "/metrics";
 
-/// Reads `9464`, `:9464` or `192.0.2.1:9464`; without an address it is loopback.
-///
-/// # Errors
-/// What is wrong and the remedy.
-pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let port = text.strip_prefix(':').unwrap_or(text).parse();
-    port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
-        .map_err(|_| "write a port (9464) for loopback, or an address and a port (192.0.2.1:9464)".to_owned())
-}
-
-/// The listener. Dropped, it stops.
+/// What answers. Dropped, it stops.
 #[derive(Debug)]
 pub struct Exporter {
     address: SocketAddr,
@@ -40,12 +27,11 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Listens on `address`, port 0 for any, and answers with what `text` says then.
+    /// Answers what comes to `listener` with what `text` says then.
     ///
     /// # Errors
-    /// The address is taken or not ours, or there is no thread left.
-    pub fn start(address: SocketAddr, text: impl Fn() -> String + Send + 'static) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+    /// There is no thread left.
+    pub fn start(listener: TcpListener, text: impl Fn() -> String + Send + 'static) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -64,11 +50,6 @@ impl Exporter {
         };
         let thread = thread::Builder::new().name("metrics".to_owned()).spawn(serve)?;
         Ok(Self { address, stop, thread: Some(thread) })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 }
 
@@ -134,12 +115,12 @@ mod tests {
     use super::*;
 
     fn exporter() -> Exporter {
-        let loopback = parse_address("0").expect("any port");
-        Exporter::start(loopback, || "a_total 1\n".to_owned()).expect("a listener")
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("any port");
+        Exporter::start(listener, || "a_total 1\n".to_owned()).expect("a listener")
     }
 
     fn ask(exporter: &Exporter, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(exporter.address()).expect("it listens");
+        let mut stream = TcpStream::connect(exporter.address).expect("it listens");
         stream.write_all(request).expect("it reads");
         let mut answer = String::new();
         // One that is refused may be reset with bytes unread.
@@ -164,7 +145,7 @@ mod tests {
     #[test]
     fn strangers_take_little_and_keep_nobody_waiting_for_long() {
         let exporter = exporter();
-        let silent = TcpStream::connect(exporter.address()).expect("it listens");
+        let silent = TcpStream::connect(exporter.address).expect("it listens");
         let long = [b"GET /metrics HTTP/1.1\r\nX: ".as_slice(), &[b'x'; 20_000]].concat();
         assert_eq!(ask(&exporter, &long), "");
         let started = Instant::now();
@@ -176,23 +157,8 @@ mod tests {
     #[test]
     fn it_stops_when_it_is_dropped_and_the_port_is_free() {
         let exporter = exporter();
-        let address = exporter.address();
+        let address = exporter.address;
         drop(exporter);
         assert!(TcpStream::connect(address).is_err());
-    }
-
-    #[test]
-    fn without_an_address_it_is_loopback() {
-        for (text, address) in [
-            ("9464", "127.0.0.1:9464"),
-            (":9464", "127.0.0.1:9464"),
-            ("0.0.0.0:1", "0.0.0.0:1"),
-            ("[::1]:9464", "[::1]:9464"),
-        ] {
-            assert_eq!(parse_address(text).map(|address| address.to_string()).as_deref(), Ok(address));
-        }
-        for text in ["", "localhost", "x:1", "70000", ":"] {
-            assert!(parse_address(text).expect_err(text).contains("write a port"), "{text}");
-        }
     }
 }

@@ -36,8 +36,6 @@ pub(super) struct Flight {
     pub(super) error: Option<Error>,
     /// Its body could not be saved: the line is not done.
     pub(super) is_lost: bool,
-    /// When it began.
-    began: Nanos,
 }
 
 /// All of a core.
@@ -49,9 +47,8 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    /// Keeps a flight that begins at `now`; its number is no other one's.
-    pub(super) fn take_off(&mut self, mut flight: Flight, now: Nanos) -> u64 {
-        flight.began = now;
+    /// Keeps a flight; its number is no other one's.
+    pub(super) fn take_off(&mut self, flight: Flight) -> u64 {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() as u32 - 1
@@ -61,15 +58,9 @@ impl Flights {
         self.taken_off << PLACE_BITS | u64::from(place)
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
-    }
-
-    /// Where each goes, and how long it has been under way at `now`.
-    pub(super) fn ages(&self, now: Nanos) -> impl Iterator<Item = (String, Nanos)> {
-        let flights = self.places.iter().flatten();
-        flights.map(move |flight| (flight.job.host.origin.authority(), Nanos(now.0.saturating_sub(flight.began.0))))
+    /// All that have not landed.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = &Flight> {
+        self.places.iter().flatten()
     }
 
     /// The flight of this number, which has not landed.
@@ -99,7 +90,6 @@ impl Flight {
             asked_for_time: None,
             error: None,
             is_lost: false,
-            began: Nanos::ZERO,
         }
     }
 

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::bucket::{Bucket, Pace};
-use super::log;
 use super::rest::{self, HostRest, is_absence};
 use crate::engine::rest::Rest;
 use crate::plan::Origin;
@@ -82,8 +81,8 @@ impl Host {
         Admission::Go
     }
 
-    /// A request that was begun at `started` has ended at `now`.
-    pub(crate) fn ended(&self, outcome: Outcome, started: Nanos, now: Nanos) {
+    /// A request that was begun at `started` has ended at `now`; says what begins with that: a rest, or being down.
+    pub(crate) fn ended(&self, outcome: Outcome, started: Nanos, now: Nanos) -> Option<rest::Admission> {
         let state = &mut *self.state();
         state.in_flight -= 1;
         match outcome {
@@ -91,37 +90,29 @@ impl Host {
                 state.answered = true;
                 state.connecting = Rest::default();
                 state.rest.answered();
+                None
             }
             Outcome::Failed(failure) => {
                 if matches!(failure, Failure::Connect | Failure::ConnectTimeout) {
                     state.connecting.fail(started, now);
                 }
-                if is_absence(failure) {
-                    self.failed(state, started, now);
-                }
+                if is_absence(failure) { state.rest.failed(started, now) } else { None }
             }
-            Outcome::InFlightAtEnd => {}
-        }
-    }
-
-    /// It did not answer: that may be the beginning of a rest, or its end.
-    fn failed(&self, state: &mut State, started: Nanos, now: Nanos) {
-        let before = state.rest.admission(now);
-        state.rest.failed(started, now);
-        match (before, state.rest.admission(now)) {
-            (rest::Admission::Now, rest::Admission::From(at)) => {
-                log::host_rests(&self.origin.authority(), Nanos(at.0 - now.0));
-            }
-            (rest::Admission::Now | rest::Admission::From(_), rest::Admission::Down) => {
-                log::host_down(&self.origin.authority());
-            }
-            _ => {}
+            Outcome::InFlightAtEnd => None,
         }
     }
 
     /// Its requests are to be at least so far apart.
     pub(crate) fn space(&self, gap: Nanos, now: Nanos) {
         self.state().pace.space(gap, now);
+    }
+
+    /// How long it is to be left alone, counted from `now`; none where it may be asked.
+    pub(crate) fn rests(&self, now: Nanos) -> Option<Nanos> {
+        match self.state().rest.admission(now) {
+            rest::Admission::From(at) => Some(Nanos(at.0.saturating_sub(now.0))),
+            rest::Admission::Now | rest::Admission::Down => None,
+        }
     }
 
     /// It asked to be left alone for so long after `now`.

@@ -60,6 +60,8 @@ pub(crate) struct Tried {
     pub(crate) here: u32,
     /// The next request follows a redirect.
     pub(crate) follows: bool,
+    /// When the last of them was let go; zero before.
+    pub(crate) asked: Nanos,
     /// When the first of them was let go; zero before.
     pub(crate) admitted: Nanos,
     /// The same, since the Unix epoch.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use tracing::dispatcher::DefaultGuard;
 use tracing::{Dispatch, Level, info, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -39,7 +40,7 @@ enum Message {
 }
 
 impl Log {
-    /// Writes to `file`. Nothing is logged before a thread is [`Log::enter`]ed.
+    /// Writes to `file`. Of a thread is logged what happens after [`Events::enter`].
     ///
     /// # Errors
     /// There is no thread left.
@@ -54,9 +55,20 @@ impl Log {
         Ok(Self { dispatch, sender, thread: Some(thread) })
     }
 
-    /// Events of the calling thread go here as long as the guard lives.
-    pub fn enter(&self) -> tracing::dispatcher::DefaultGuard {
-        tracing::dispatcher::set_default(&self.dispatch)
+    /// What threads need whose events go here.
+    pub fn events(&self) -> Events {
+        Events(self.dispatch.clone())
+    }
+}
+
+/// The way into a log. It may outlive that: what comes later is lost.
+#[derive(Clone, Debug)]
+pub struct Events(Dispatch);
+
+impl Events {
+    /// Events of the calling thread go to the log as long as the guard lives.
+    pub fn enter(&self) -> DefaultGuard {
+        tracing::dispatcher::set_default(&self.0)
     }
 }
 
@@ -140,17 +152,33 @@ impl Drop for Line<'_> {
 }
 
 /// Line `line` ended after `attempts` attempts and `response` since its admission.
-pub fn line_ended(line: u64, url: &str, status: Option<u16>, error: Option<Kind>, attempts: u32, response: Nanos) {
-    let (url, response_ms) = (mask_userinfo(url), response.0 as f64 / 1e6);
+///
+/// `url` is none where it is no URL: nobody knows what is secret in it.
+pub fn line_ended(
+    line: u64,
+    url: Option<&str>,
+    status: Option<u16>,
+    error: Option<Kind>,
+    attempts: u32,
+    response: Nanos,
+) {
+    let (url, response_ms) = (url.map(shown), response.0 as f64 / 1e6);
     let error = error.map(Kind::name);
     info!(target: TARGET, line, url, status, error, attempts, response_ms, "line ended");
 }
 
 /// Attempt number `attempts` of line `line` came to `status` or `error`, and there will be another after `wait`.
 pub fn retry(line: u64, url: &str, status: Option<u16>, error: Option<Kind>, attempts: u32, wait: Nanos) {
-    let (url, wait_ms) = (mask_userinfo(url), wait.0 as f64 / 1e6);
+    let (url, wait_ms) = (shown(url), wait.0 as f64 / 1e6);
     let error = error.map(Kind::name);
     info!(target: TARGET, line, url, status, error, attempts, wait_ms, "retry");
+}
+
+/// A URL without credentials and query, which may hold some.
+fn shown(url: &str) -> String {
+    let masked = mask_userinfo(url);
+    let path = masked.split(['?', '#']).next().unwrap_or_default();
+    if path.len() < masked.len() { format!("{path}?***") } else { masked }
 }
 
 /// A host asked for time: it is held for `hold`.
@@ -181,7 +209,7 @@ mod tests {
     fn logged(work: impl FnOnce(&Log)) -> Vec<Value> {
         let place = tempfile::NamedTempFile::new().expect("a file");
         let log = Log::start(place.reopen().expect("the file")).expect("a thread");
-        let guard = log.enter();
+        let guard = log.events().enter();
         work(&log);
         drop(guard);
         drop(log);
@@ -192,7 +220,7 @@ mod tests {
     #[test]
     fn an_event_is_a_line_of_json_without_secrets() {
         let events = logged(|_| {
-            line_ended(7, "http://me:hush@h/\u{1b}x", Some(200), None, 2, Nanos(1_500_000));
+            line_ended(7, Some("http://me:hush@h/\u{1b}x?key=hush#hush"), Some(200), None, 2, Nanos(1_500_000));
             let error = Some(Kind::Failure(Failure::Timeout));
             retry(8, "http://h/", None, error, 1, Nanos::from_secs(1));
             host_held("h.example", 429, Nanos::from_secs(3));
@@ -202,7 +230,7 @@ mod tests {
         let fields: Vec<_> = events.iter().map(|event| &event["fields"]).collect();
         assert_eq!(fields.len(), 5);
         assert_eq!(fields[0]["message"], "line ended");
-        assert_eq!((&fields[0]["url"], &fields[0]["status"]), (&"http://***@h/\u{1b}x".into(), &200.into()));
+        assert_eq!((&fields[0]["url"], &fields[0]["status"]), (&"http://***@h/\u{1b}x?***".into(), &200.into()));
         assert_eq!((&fields[0]["response_ms"], &fields[0]["error"]), (&1.5.into(), &Value::Null));
         assert_eq!((&fields[1]["error"], &fields[1]["wait_ms"]), (&"timeout".into(), &1_000.0.into()));
         assert_eq!((&fields[2]["host"], &fields[2]["hold_ms"]), (&"h.example".into(), &3_000.0.into()));
@@ -226,7 +254,7 @@ mod tests {
             thread::scope(|scope| {
                 for host in ["a", "b", "c"] {
                     scope.spawn(move || {
-                        let _guard = log.enter();
+                        let _guard = log.events().enter();
                         (0..500).for_each(|_| host_down(host));
                     });
                 }
@@ -239,7 +267,7 @@ mod tests {
     fn what_the_disk_cannot_take_is_lost_and_nobody_waits() {
         let full = File::options().write(true).open("/dev/full").expect("a device");
         let log = Log::start(full).expect("a thread");
-        let _guard = log.enter();
+        let _guard = log.events().enter();
         (0..3 * WAITING_MAX).for_each(|_| host_down("h"));
     }
 }

@@ -18,6 +18,7 @@ pub mod line;
 mod live;
 pub mod log;
 pub mod metrics;
+mod observers;
 mod permission;
 mod policies;
 pub mod progress;
@@ -39,6 +40,7 @@ mod writer;
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -50,9 +52,9 @@ use self::dispatcher::Dispatcher;
 use self::exporter::Exporter;
 use self::host::Hosts;
 use self::job::Error;
-use self::line::Kind;
-use self::live::Live;
+use self::live::{Live, Recent};
 use self::log::Log;
+pub use self::observers::Observers;
 pub use self::policies::Policies;
 use self::retry::Budget;
 use self::robots::Robots;
@@ -64,12 +66,12 @@ use crate::clock;
 use crate::engine::preflight::Cleared;
 use crate::engine::{self, Control, Progress, Seat, StartError};
 use crate::net::runtime::Decision;
-use crate::plan::fetch::RawFetch;
+use crate::plan::fetch::{Pace, RawFetch};
 use crate::plan::raw::Input;
 use crate::plan::shard::Machine;
 use crate::plan::{self, Plan};
 use crate::record::{Fetched, RunRecord};
-use crate::units::{NANOS_PER_S, Nanos};
+use crate::units::Nanos;
 
 /// Why a retrieval could not be begun, or not be brought to its end.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +92,22 @@ pub enum FetchError {
         /// In the system's words.
         problem: io::Error,
     },
-    /// Metrics cannot be offered.
-    #[error("--metrics: {0}; is the port taken?")]
-    Metrics(io::Error),
+    /// The log cannot be written.
+    #[error("--log {path}: {problem}")]
+    Log {
+        /// As typed.
+        path: String,
+        /// In the system's words.
+        problem: io::Error,
+    },
+    /// Metrics cannot be had there.
+    #[error("--metrics {address}: {problem}; port 0 is any that is free")]
+    Metrics {
+        /// As understood.
+        address: SocketAddr,
+        /// In the system's words.
+        problem: io::Error,
+    },
     /// The input could not be read to its end, or a body not be saved; lines without a record are to be fetched again.
     #[error("{0}")]
     BrokenOff(String),
@@ -107,7 +122,8 @@ pub enum FetchError {
     Thread(io::Error),
 }
 
-/// Fetches what `raw` names, as it says, on this machine; the records go to its output.
+/// Fetches what `raw` names, as it says, on this machine; the records go to its output, events and metrics where its
+/// `observation` says. [`run`] shows where it stands, too, and can be ended early.
 ///
 /// ```no_run
 /// use ringload::plan::RawPlan;
@@ -128,9 +144,12 @@ pub fn fetch(raw: RawFetch) -> Result<Fetched, Box<dyn std::error::Error>> {
     let decision = Decision::of(raw.base.driver).map_err(|refused| refused.to_string())?;
     let plan = Arc::new(plan::fetch::validate(&raw, &machine)?);
     let policies = Policies::new(&plan, None)?;
+    let observation = &plan.fetch.as_deref().expect("it is a retrieval's").observation;
+    let mut nobody = |_: &Snapshot| {};
+    let observers = Observers::new(observation, &mut nobody)?;
     let cleared = engine::preflight::check(&plan, &machine, &decision)?;
     let lines = Lines { urls: raw.base.urls, input: raw.base.input };
-    let (record, _) = run(&plan, lines, policies, &machine, cleared, &Arc::default(), &mut |_| {})?;
+    let (record, _) = run(&plan, lines, policies, &machine, cleared, &Arc::default(), observers)?;
     Ok(record.fetched.unwrap_or_default())
 }
 
@@ -146,28 +165,26 @@ pub struct Lines {
 /// Fetches `lines` as `plan` says, to the end of all of them; the machine was looked at by `preflight::check`. Gives what
 /// was counted and, where cookies are kept, the text of their jar.
 ///
-/// `observe` is called a few times a second on the calling thread.
-///
 /// # Errors
 /// Before the first request, what keeps it from beginning; after it, an input or an output that broke off.
 pub fn run(
     plan: &Arc<Plan>,
     lines: Lines,
-    mut policies: Policies,
+    policies: Policies,
     machine: &Machine,
     cleared: Cleared,
     control: &Arc<Control>,
-    observe: &mut dyn FnMut(&Snapshot),
+    observers: Observers<'_>,
 ) -> Result<(RunRecord, Option<String>), FetchError> {
     let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
     let mut names = Names::new(policies.save_as);
     let (file, done) = journal::open(plan, &lines.urls, lines.input.as_ref(), &mut names)?;
-    let log = policies.log.take().map(Log::start).transpose().map_err(FetchError::Thread)?.map(Arc::new);
-    let shared = Arc::new(Shared::new(Arc::clone(control), plan, policies, names, done.ok));
-    let watched = Arc::clone(&shared);
-    let text = move || metrics::text(&watched.snapshot());
-    let exporter = shared.policies.metrics.map(|address| Exporter::start(address, text));
-    let exporter = exporter.transpose().map_err(FetchError::Metrics)?;
+    let Observers { log, metrics, show } = observers;
+    let live = Live::new(plan.cores.len(), log.as_ref().map(Log::events));
+    let shared = Arc::new(Shared::new(Arc::clone(control), &fetch.pace, policies, names, done.ok, live));
+    let exported = Arc::clone(&shared);
+    let exporter = metrics.map(|listener| Exporter::start(listener, move || metrics::text(&exported.snapshot())));
+    let exporter = exporter.transpose().map_err(FetchError::Thread)?;
     let bodies = fetch.output.save.as_deref().map(bodies).transpose()?;
     let (records, messages) = mpsc::channel();
     let writer = Writer::new(Arc::clone(&shared), file, bodies, fetch.output.ordered);
@@ -177,14 +194,17 @@ pub fn run(
     // It may wait for an input that never ends, and is left behind then.
     spawn("lines", move || dispatcher.run(&lines.urls, lines.input.as_ref()))?;
     let new_work = || {
-        let (shared, inbox, records, log) = (Arc::clone(&shared), receivers.remove(0), records.clone(), log.clone());
-        move |seat: Seat| Retrieval::new(seat, shared, inbox, records, log.as_deref())
+        let (shared, inbox, records) = (Arc::clone(&shared), receivers.remove(0), records.clone());
+        |seat: Seat| Retrieval::new(seat, shared, inbox, records)
     };
-    let mut latest = Latest::default();
-    let mut watch = |_: Progress<'_>| observe(&latest.of(shared.snapshot()));
-    let record = engine::run_work(plan, &plan::shards(plan), machine, cleared, control, new_work, &mut watch);
-    drop(exporter);
+    let mut recent = Recent::default();
+    let mut observe = |_: Progress<'_>| {
+        let snapshot = shared.snapshot();
+        show(&Snapshot { latest: recent.look(snapshot.elapsed, snapshot.ended), ..snapshot });
+    };
+    let record = engine::run_work(plan, &plan::shards(plan), machine, cleared, control, new_work, &mut observe);
     let _ = records.send(Message::End);
+    drop((exporter, log));
     let written = writer.join().map_err(|_| FetchError::Write(io::Error::other("the writer died")))?;
     let mut record = record?;
     written.map_err(FetchError::Write)?;
@@ -192,26 +212,6 @@ pub fn run(
     match shared.failure() {
         Some(problem) => Err(FetchError::BrokenOff(problem)),
         None => Ok((record, shared.jar.as_ref().map(|jar| jar.lock().expect("no cookie panics").write()))),
-    }
-}
-
-/// How many lines ended in the last second, from what is seen a few times in each.
-#[derive(Debug, Default)]
-struct Latest {
-    /// When a second began, and how many had ended by then.
-    began: (Nanos, u64),
-    latest: u64,
-}
-
-impl Latest {
-    fn of(&mut self, mut now: Snapshot) -> Snapshot {
-        let passed = now.elapsed.0.saturating_sub(self.began.0.0);
-        if passed >= NANOS_PER_S {
-            self.latest = now.ended.saturating_sub(self.began.1) * NANOS_PER_S / passed;
-            self.began = (now.elapsed, now.ended);
-        }
-        now.latest = self.latest;
-        now
     }
 }
 
@@ -244,7 +244,6 @@ pub(crate) struct Shared {
     /// Of saved bodies.
     names: Mutex<Names>,
     policies: Policies,
-    live: Live,
     /// Lines dealt to cores.
     dealt: AtomicU64,
     /// Those of them that came to their end.
@@ -254,12 +253,19 @@ pub(crate) struct Shared {
     /// Records written, those of lines that asked for nothing of use included.
     written: AtomicU64,
     total: Mutex<Fetched>,
+    live: Live,
     failure: Mutex<Option<String>>,
 }
 
 impl Shared {
-    fn new(control: Arc<Control>, plan: &Plan, mut policies: Policies, names: Names, skipped_ok: u64) -> Self {
-        let pace = &plan.fetch.as_ref().expect("only what is fetched comes here").pace;
+    fn new(
+        control: Arc<Control>,
+        pace: &Pace,
+        mut policies: Policies,
+        names: Names,
+        skipped_ok: u64,
+        live: Live,
+    ) -> Self {
         let bucket = |rate| Mutex::new(Bucket::at_rate(rate, host::SLACK, clock::now()));
         Self {
             control,
@@ -270,32 +276,14 @@ impl Shared {
             jar: policies.jar.take().map(Mutex::new),
             names: Mutex::new(names),
             policies,
-            live: Live::new(plan.cores.len()),
             dealt: AtomicU64::new(0),
             done: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             written: AtomicU64::new(0),
             total: Mutex::new(Fetched { skipped_ok, ..Fetched::default() }),
+            live,
             failure: Mutex::default(),
         }
-    }
-
-    /// Where the run stands; how many lines ended lately is for whoever asks again and again to say.
-    fn snapshot(&self) -> Snapshot {
-        let total = self.total();
-        let t0 = self.control.t0();
-        let mut now = self.live.sum();
-        // What was refused or skipped never came to a core.
-        let refused: u64 = total.errors.iter().map(|(_, n)| n).sum();
-        now.elapsed = Nanos(clock::now().0.saturating_sub(t0.0));
-        now.input_ended = self.closed.load(Ordering::Acquire);
-        now.skipped = total.skipped;
-        now.read += total.skipped;
-        now.ended += refused;
-        if refused > 0 {
-            now.errors.push((Kind::Input, refused));
-        }
-        now
     }
 
     fn one_dealt(&self) {
@@ -335,7 +323,8 @@ impl Shared {
     }
 
     /// A line asks for nothing that can be had.
-    fn refuse(&self, error: &Error) {
+    fn refuse(&self, line: u64, error: &Error) {
+        self.live.refuse(line, error);
         let mut total = self.total.lock().expect("adding does not panic");
         total.lines += 1;
         total.count_error(error.kind.name(), 1);
@@ -347,6 +336,19 @@ impl Shared {
 
     fn total(&self) -> Fetched {
         self.total.lock().expect("adding does not panic").clone()
+    }
+
+    /// Where the run stands, as far as cores have shown it.
+    fn snapshot(&self) -> Snapshot {
+        let sum = self.live.sum();
+        let skipped = self.total.lock().expect("adding does not panic").skipped;
+        Snapshot {
+            elapsed: Nanos(clock::now().0.saturating_sub(self.control.t0().0)),
+            read: sum.read + skipped + self.dealt.load(Ordering::Relaxed),
+            input_ended: self.closed.load(Ordering::Acquire),
+            skipped,
+            ..sum
+        }
     }
 
     fn fail(&self, problem: String) {

@@ -1,10 +1,6 @@
 //! What a plan says to the policies, in their own terms.
 
-use std::fs::File;
-use std::net::SocketAddr;
-
 use super::cookies::Jar;
-use super::exporter::parse_address;
 use super::extract::{Extract, JsonCheck};
 use super::line::{Field, Fields};
 use super::robots::Robots;
@@ -24,10 +20,6 @@ pub struct Policies {
     pub(super) robots: Option<Robots>,
     /// `None` where cookies are neither kept nor sent.
     pub(super) jar: Option<Jar>,
-    /// Where metrics are offered.
-    pub(super) metrics: Option<SocketAddr>,
-    /// Where events go.
-    pub(super) log: Option<File>,
 }
 
 impl Policies {
@@ -53,14 +45,7 @@ impl Policies {
             checks: said.json_checks.iter().map(check).collect::<Result<_, _>>()?,
             robots: (!said.no_robots).then(|| Robots::new(&user_agent(plan))),
             jar,
-            metrics: said.metrics.as_deref().map(parse_address).transpose().map_err(refused("--metrics"))?,
-            log: None,
         })
-    }
-
-    /// Events go to this file.
-    pub fn log_to(&mut self, file: File) {
-        self.log = Some(file);
     }
 
     /// Whether bodies are looked into.

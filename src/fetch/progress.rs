@@ -61,7 +61,7 @@ fn slow(host: &SlowHost) -> Option<String> {
         None if host.oldest >= SLOW => format!("silent for {}", clock_face(host.oldest)),
         None => return None,
     };
-    Some(format!("{} ({} lines, {what})", host.host, host.lines))
+    Some(format!("{} ({} line{}, {what})", host.host, host.lines, if host.lines == 1 { "" } else { "s" }))
 }
 
 #[cfg(test)]

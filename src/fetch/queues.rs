@@ -34,6 +34,8 @@ pub(super) struct Queues {
     timers: BTreeMap<(Nanos, u64), Timer>,
     /// Tells timers of one instant apart.
     timers_set: u64,
+    /// Lines among them.
+    waiting: u64,
     /// With more hosts than this, those without lines are forgotten.
     forget_above: usize,
     /// Until when the rate of the whole run allows nothing.
@@ -118,6 +120,7 @@ impl Queues {
 
     /// Takes a line in that must wait until `at`.
     pub(super) fn push_at(&mut self, at: Nanos, job: Box<Job>) {
+        self.waiting += 1;
         self.set(at, Timer::Line(job));
     }
 
@@ -223,14 +226,25 @@ impl Queues {
         (lines, self.timers.keys().next().map(|&(at, _)| at))
     }
 
-    /// How many lines wait for their next attempt.
-    pub(super) fn waiting(&self) -> usize {
-        self.timers.values().filter(|timer| matches!(timer, Timer::Line(_))).count()
-    }
-
     /// What this core knows of a host.
     pub(super) fn local(&mut self, host: &Arc<Host>) -> &mut Local {
         self.hosts.entry(host.number).or_insert_with(|| Local::new(Arc::clone(host)))
+    }
+
+    /// Lines that wait for their next attempt.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// Hosts with lines that are to be left alone, and how long from `now` on.
+    pub(super) fn resting(&self, now: Nanos) -> impl Iterator<Item = (&Host, Nanos)> {
+        let held = self.hosts.values().filter(|local| local.standing == Standing::Held && !local.lines.is_empty());
+        held.filter_map(move |local| Some((&*local.host, local.host.rests(now)?)))
+    }
+
+    /// Lines of a host that are in flight or wait for their turn.
+    pub(super) fn lines_of(&self, number: u64) -> u64 {
+        self.hosts.get(&number).map_or(0, |local| local.lines.len() as u64 + u64::from(local.in_flight))
     }
 
     fn set(&mut self, at: Nanos, timer: Timer) {
@@ -241,7 +255,10 @@ impl Queues {
     fn fire(&mut self, now: Nanos) {
         while let Some(first) = self.timers.first_entry().filter(|first| first.key().0 <= now) {
             match first.remove() {
-                Timer::Line(job) => self.push(job),
+                Timer::Line(job) => {
+                    self.waiting -= 1;
+                    self.push(job);
+                }
                 Timer::Host(number) => {
                     let Some(local) = self.hosts.get_mut(&number) else { continue };
                     if matches!(local.standing, Standing::Full | Standing::Held) {

@@ -72,24 +72,25 @@ impl HostRest {
 
     /// An attempt that began at `started` failed at `now` in the sense of [`is_absence`].
     ///
-    /// After a rest one failure is enough for the next, for no answer came between; attempts that were under way when a
-    /// rest began say nothing new.
-    pub fn failed(&mut self, started: Nanos, now: Nanos) {
+    /// Says what begins with that, if anything does: a rest, or being down. After a rest one failure is enough for the
+    /// next, for no answer came between; attempts that were under way when a rest began say nothing new.
+    pub fn failed(&mut self, started: Nanos, now: Nanos) -> Option<Admission> {
         if self.down || started < self.rested {
-            return;
+            return None;
         }
         self.answers = 0;
         self.failures += 1;
         if self.failures < FAILURES_A_REST {
-            return;
+            return None;
         }
         if self.rests == RESTS_MAX {
             self.down = true;
-            return;
+            return Some(Admission::Down);
         }
         self.rests += 1;
         self.length = Nanos((self.length.0 * 2).clamp(REST_MIN.0, REST_MAX.0));
         self.rested = Nanos(now.0.saturating_add(self.length.0));
+        Some(Admission::From(self.rested))
     }
 
     /// The host asked not to be asked for so long after `now` (`Retry-After`).
@@ -106,20 +107,20 @@ mod tests {
         Nanos::from_secs(secs)
     }
 
-    /// `count` attempts, one after the other, each failing in an instant.
-    fn fail(host: &mut HostRest, count: u32, now: Nanos) {
-        (0..count).for_each(|_| host.failed(now, now));
+    /// `count` attempts, one after the other, each failing in an instant; gives what began with the last.
+    fn fail(host: &mut HostRest, count: u32, now: Nanos) -> Option<Admission> {
+        (0..count).fold(None, |_, _| host.failed(now, now))
     }
 
     #[test]
     fn ten_failures_in_a_row_make_a_rest_and_nine_do_not() {
         let mut host = HostRest::default();
-        fail(&mut host, 9, secs(5));
+        assert_eq!(fail(&mut host, 9, secs(5)), None);
         assert_eq!(host.admission(secs(5)), Admission::Now);
         host.answered();
         fail(&mut host, 9, secs(6));
         assert_eq!(host.admission(secs(6)), Admission::Now);
-        fail(&mut host, 1, secs(6));
+        assert_eq!(fail(&mut host, 1, secs(6)), Some(Admission::From(secs(7))));
         assert_eq!(host.admission(secs(6)), Admission::From(secs(7)));
         assert_eq!(host.admission(secs(7)), Admission::Now);
     }
@@ -133,7 +134,7 @@ mod tests {
         assert_eq!(host.admission(secs(1)), Admission::From(secs(3)));
         fail(&mut host, 1, secs(3));
         assert_eq!(host.admission(secs(3)), Admission::From(secs(7)));
-        fail(&mut host, 1, secs(7));
+        assert_eq!((fail(&mut host, 1, secs(7)), fail(&mut host, 1, secs(8))), (Some(Admission::Down), None));
         assert_eq!(host.admission(secs(1_000_000)), Admission::Down);
         host.answered();
         assert_eq!(host.admission(secs(7)), Admission::Now, "one that was still under way came back");
@@ -143,7 +144,7 @@ mod tests {
     fn attempts_from_before_a_rest_do_not_end_in_another() {
         let mut host = HostRest::default();
         fail(&mut host, 10, secs(10));
-        (0..90).for_each(|_| host.failed(secs(10), secs(12)));
+        assert!((0..90).all(|_| host.failed(secs(10), secs(12)).is_none()));
         assert_eq!(host.admission(secs(11)), Admission::Now);
         host.failed(secs(11), secs(13));
         assert_eq!(host.admission(secs(13)), Admission::From(secs(15)));
@@ -207,7 +208,9 @@ mod tests {
                         host.hold(Nanos(now), Nanos(time));
                         held = held.max(now + time);
                     }
-                    _ => host.failed(Nanos(now - draw(now + 1)), Nanos(now)),
+                    _ => {
+                        host.failed(Nanos(now - draw(now + 1)), Nanos(now));
+                    }
                 }
                 if let Admission::From(end) = host.admission(Nanos(now)) {
                     assert!(end.0 > now && end.0 <= held.max(now + REST_MAX.0));

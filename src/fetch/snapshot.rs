@@ -47,12 +47,34 @@ impl Latencies {
 pub struct SlowHost {
     /// Name and port, as the origin has them.
     pub host: String,
-    /// Its lines that have not ended.
+    /// Its lines that are in flight or wait for their turn.
     pub lines: u64,
     /// How long its oldest request has been under way.
     pub oldest: Nanos,
     /// When it may be asked again, counted from now; none where it may be.
     pub rests: Option<Nanos>,
+}
+
+impl SlowHost {
+    /// What it does on another core too.
+    fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.oldest = self.oldest.max(other.oldest);
+        self.rests = self.rests.max(other.rests);
+    }
+
+    /// What it costs, as far as is known.
+    pub fn delay(&self) -> Nanos {
+        self.oldest.max(self.rests.unwrap_or_default())
+    }
+}
+
+/// Counts `count` more of `key`.
+pub fn add_to<K: PartialEq>(counts: &mut Vec<(K, u64)>, key: K, count: u64) {
+    match counts.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, sum)) => *sum += count,
+        None => counts.push((key, count)),
+    }
 }
 
 /// Sums over all cores since the start of the run.
@@ -97,6 +119,33 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Adds what another core counted. Time, what is read and the last second's lines are the whole run's, not a sum.
+    pub fn add(&mut self, other: &Self) {
+        let sums = [
+            (&mut self.ended, other.ended),
+            (&mut self.ok, other.ok),
+            (&mut self.http_errors, other.http_errors),
+            (&mut self.skipped, other.skipped),
+            (&mut self.requests, other.requests),
+            (&mut self.retries, other.retries),
+            (&mut self.rate_limited, other.rate_limited),
+            (&mut self.in_flight, other.in_flight),
+            (&mut self.waiting, other.waiting),
+            (&mut self.bytes, other.bytes),
+        ];
+        sums.into_iter().for_each(|(sum, count)| *sum += count);
+        other.errors.iter().for_each(|&(kind, count)| add_to(&mut self.errors, kind, count));
+        other.statuses.iter().for_each(|&(status, count)| add_to(&mut self.statuses, status, count));
+        self.latencies.add(&other.latencies);
+        for host in &other.slowest {
+            match self.slowest.iter_mut().find(|known| known.host == host.host) {
+                Some(known) => known.add(host),
+                None => self.slowest.push(host.clone()),
+            }
+        }
+        self.slowest.sort_by_key(|host| std::cmp::Reverse(host.delay()));
+    }
+
     /// Lines that failed or were refused.
     pub fn failed(&self) -> u64 {
         self.errors.iter().map(|(_, count)| count).sum()
@@ -117,5 +166,32 @@ mod tests {
         let mut all = latencies.clone();
         all.add(&latencies);
         assert_eq!((all.count(), all.sum.0), (10, 2 * latencies.sum.0));
+    }
+
+    #[test]
+    fn what_cores_counted_is_added_up_by_kind_status_and_host() {
+        let host = |name: &str, oldest, rests| SlowHost { host: name.to_owned(), lines: 2, oldest, rests };
+        let one = Snapshot {
+            ended: 5,
+            ok: 1,
+            errors: vec![(Kind::Robots, 2)],
+            statuses: vec![(200, 1), (404, 2)],
+            in_flight: 3,
+            slowest: vec![host("a", Nanos(5), None), host("b", Nanos(4), None)],
+            ..Snapshot::default()
+        };
+        let other = Snapshot {
+            errors: vec![(Kind::HostDown, 1), (Kind::Robots, 1)],
+            statuses: vec![(404, 1)],
+            slowest: vec![host("b", Nanos(2), Some(Nanos(9)))],
+            ..one.clone()
+        };
+        let mut all = one;
+        all.add(&other);
+        assert_eq!((all.ended, all.ok, all.in_flight, all.failed()), (10, 2, 6, 4));
+        assert_eq!(all.errors, [(Kind::Robots, 3), (Kind::HostDown, 1)]);
+        assert_eq!(all.statuses, [(200, 1), (404, 3)]);
+        let b = SlowHost { lines: 4, ..host("b", Nanos(4), Some(Nanos(9))) };
+        assert_eq!(all.slowest, [b, host("a", Nanos(5), None)]);
     }
 }

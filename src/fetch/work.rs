@@ -8,20 +8,17 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
-use tracing::dispatcher::DefaultGuard;
 
 use super::Shared;
 use super::answer::{Answer, Intake, Spoilt, spoilt};
 use super::flight::{Flight, Flights};
 use super::job::{Error, Job, Jobs};
 use super::line::Kind;
-use super::live;
-use super::log::{self, Log};
+use super::live::Counts;
 use super::queues::{Limits, Line, Queues};
 use super::record::{self, Form, Times};
 use super::retry::{Decision, Retries};
 use super::save::Folder;
-use super::snapshot::Snapshot;
 use super::verdict::{self, Verdict};
 use super::writer::{Message, Record};
 use crate::clock;
@@ -47,28 +44,22 @@ pub(crate) struct Retrieval {
     load: Load,
     plan: Arc<Plan>,
     pub(super) shared: Arc<Shared>,
-    /// Among the cores of this process.
-    place: usize,
     origins: Rc<Origins>,
     inbox: mpsc::Receiver<Jobs>,
     records: mpsc::Sender<Message>,
     state: RefCell<State>,
-    /// Events of this thread go to the log as long as it lives.
-    _logs: Option<DefaultGuard>,
 }
 
 pub(super) struct State {
     pub(super) queues: Queues,
     flights: Flights,
     pub(super) retries: Retries,
+    counts: Counts,
     /// Of bodies, where they are saved.
     folder: Option<Folder>,
     /// Not yet with the writer.
     records: Vec<Record>,
     fetched: Fetched,
-    /// What is shown of it while it lasts, and when it was said last.
-    live: Snapshot,
-    said: Nanos,
     /// Why the last failure happened, until its ticket ends.
     reason: Option<(Failure, String)>,
 }
@@ -80,7 +71,6 @@ impl Retrieval {
         shared: Arc<Shared>,
         inbox: mpsc::Receiver<Jobs>,
         records: mpsc::Sender<Message>,
-        log: Option<&Log>,
     ) -> Self {
         let (plan, origins) = (Arc::clone(&seat.plan), Rc::clone(&seat.origins));
         let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
@@ -93,17 +83,14 @@ impl Retrieval {
         let state = State {
             queues: Queues::new(plan.cores.len() > 1),
             flights: Flights::default(),
+            counts: shared.live.counts(seat.shard.place),
             retries: Retries::new(verdict::policy(fetch), budget, plan.seed, seat.shard.index),
             folder,
             records: Vec::new(),
             fetched: Fetched::default(),
-            live: Snapshot::default(),
-            said: Nanos::ZERO,
             reason: None,
         };
-        let (place, state) = (seat.shard.place, RefCell::new(state));
-        let logs = log.map(Log::enter);
-        Self { load: seat.load(), plan, shared, place, origins, inbox, records, state, _logs: logs }
+        Self { load: seat.load(), plan, shared, origins, inbox, records, state: RefCell::new(state) }
     }
 
     fn fetch(&self) -> &Fetch {
@@ -149,6 +136,8 @@ impl Retrieval {
                 return None;
             }
         };
+        state.counts.begun(job.tried.here > 0);
+        job.tried.asked = now;
         job.tried.here += 1;
         if !std::mem::take(&mut job.tried.follows) {
             job.tried.attempts += 1;
@@ -162,8 +151,7 @@ impl Retrieval {
         let (head_request, idempotent) = (&*job.method == "HEAD", template.idempotent);
         let flight = Flight::new(job, template);
         let large_body = flight.large_body(&self.plan).is_some();
-        let line = flights.take_off(flight, now);
-        state.live.requests += 1;
+        let line = flights.take_off(flight);
         self.load.take(now);
         Some(Ticket { line, origin, head_request, idempotent, intended: now, warmup: false, large_body })
     }
@@ -187,10 +175,7 @@ impl Retrieval {
         if let Some(error) = error {
             fetched.count_error(error.kind.name(), 1);
         }
-        let (kind, response) = (error.map(|error| error.kind), times.response);
-        live::count_line(&mut state.live, ok, kind, answer.map_or(0, |answer| answer.bytes), response);
-        let status = answer.map(|answer| answer.status);
-        log::line_ended(job.line, &job.url, status, kind, job.tried.attempts, response.unwrap_or_default());
+        state.counts.concluded(job, answer.map(|answer| answer.status), error, ok, times.response);
         state.records.push(Record { place: job.place, text });
         self.shared.one_done();
         if state.records.len() >= RECORDS_AT_ONCE {
@@ -257,8 +242,7 @@ impl Retrieval {
         };
         match verdict {
             Verdict::Again(wait) => {
-                let (status, kind) = (answer.map(|answer| answer.status), error.map(|error| error.kind));
-                log::retry(job.line, &job.url, status, kind, job.tried.attempts, wait);
+                state.counts.retried(&job, answer.as_ref(), error.as_ref(), wait);
                 return state.queues.push_at(Nanos(now.0.saturating_add(wait.0)), job);
             }
             Verdict::Follow(hop) => match job.follow(&hop, &self.shared, now) {
@@ -289,17 +273,6 @@ impl Retrieval {
 }
 
 impl State {
-    /// Where this core stands.
-    fn snapshot(&self, now: Nanos) -> Snapshot {
-        Snapshot {
-            retries: self.fetched.retries,
-            in_flight: self.flights.len() as u64,
-            waiting: self.queues.waiting() as u64,
-            slowest: live::slowest(self.flights.ages(now)),
-            ..self.live.clone()
-        }
-    }
-
     /// Nobody wants to know why the last failure happened.
     pub(super) fn forget_reason(&mut self) {
         self.reason = None;
@@ -372,10 +345,8 @@ impl Sink for Retrieval {
         let state = &mut *self.state.borrow_mut();
         self.take_in(state);
         self.hand_over(state);
-        if now.0.saturating_sub(state.said.0) >= live::EVERY.0 {
-            state.said = now;
-            self.shared.live.say(self.place, state.snapshot(now));
-        }
+        let State { queues, flights, counts, .. } = state;
+        counts.show(&self.shared.live, queues, flights, now);
         state.queues.forget_idle().into_iter().for_each(|origin| self.origins.forget(origin));
     }
 
@@ -428,6 +399,7 @@ impl Sink for Retrieval {
     }
 
     async fn body(&self, ticket: &Ticket, intake: &mut Self::Intake, piece: &[u8]) -> Result<(), Failure> {
+        self.state.borrow_mut().counts.received(piece.len());
         intake.feed(piece).map_err(|problem| self.spoilt(ticket, problem))
     }
 
@@ -456,13 +428,9 @@ impl Sink for Retrieval {
         let state = &mut *self.state.borrow_mut();
         let flight = state.flights.land(ticket.line);
         let host = &flight.job.host;
-        host.ended(outcome, ticket.intended, stamps.done);
-        if let Some(status) = flight.answer.as_ref().map(|answer| answer.status) {
-            live::count_answer(&mut state.live, status, flight.asked_for_time.is_some());
-        }
+        let begins = host.ended(outcome, ticket.intended, stamps.done);
+        state.counts.landed(&flight, outcome, begins, stamps.done);
         if let Some(time) = flight.asked_for_time {
-            let status = flight.answer.as_ref().map_or(0, |answer| answer.status);
-            log::host_held(&host.origin.authority(), status, time);
             host.hold(stamps.done, time);
         }
         state.queues.ended(host.number);
@@ -484,6 +452,7 @@ impl Work for Retrieval {
     fn finish(&self, abandoned: bool, waits: Waits) -> Finished {
         let state = &mut *self.state.borrow_mut();
         self.hand_over(state);
+        state.counts.show_at_last(&self.shared.live);
         self.shared.add(&state.fetched);
         Finished { exhausted: self.shared.all_done(), ..self.load.finish(abandoned, waits) }
     }

@@ -1,10 +1,12 @@
 //! What a retrieval *is*: the options of `fetch` checked, and the lines that it is given one by one.
 
 mod asked;
+mod observation;
 
 use std::path::PathBuf;
 
 pub use asked::{Asked, BYTES_MAX, parse_line};
+pub use observation::{Observation, RawObservation};
 
 use super::Plan;
 use super::error::PlanError;
@@ -59,6 +61,8 @@ pub struct RawFetch {
     pub allow_downgrade: bool,
     /// What policies read themselves.
     pub said: Said,
+    /// How it is watched.
+    pub observation: RawObservation,
 }
 
 /// What was said that the policies of a retrieval read themselves.
@@ -78,8 +82,6 @@ pub struct Said {
     pub unique: bool,
     /// `--cookie` or `--cookie-jar`.
     pub keeps_cookies: bool,
-    /// `--metrics`.
-    pub metrics: Option<String>,
 }
 
 /// What was said of records and bodies.
@@ -161,6 +163,8 @@ pub struct Fetch {
     pub allow_downgrade: bool,
     /// What policies read themselves.
     pub said: Said,
+    /// How it is watched.
+    pub observation: Observation,
 }
 
 /// Where records and bodies go.
@@ -220,9 +224,7 @@ impl Fetch {
         let Output { save, max_body, body_in_json, sha256, .. } = &self.output;
         let kept = format!("{save:?} {max_body} {body_in_json:?} {sha256}");
         let redirects = (self.max_redirects, self.allow_downgrade);
-        // Who watches changes nothing.
-        let said = Said { metrics: None, ..self.said.clone() };
-        format!("{}\n{redirects:?}\n{kept}\n{:?}\n{}", self.method, said, common.shown())
+        format!("{}\n{redirects:?}\n{kept}\n{:?}\n{}", self.method, self.said, common.shown())
     }
 }
 
@@ -249,6 +251,7 @@ pub fn validate(raw: &RawFetch, machine: &Machine) -> Result<Plan, PlanError> {
         max_redirects: times(&raw.max_redirects, "--max-redirects")?.unwrap_or(REDIRECTS),
         allow_downgrade: raw.allow_downgrade,
         said: raw.said.clone(),
+        observation: observation::observation(&raw.observation)?,
     };
     assemble(&base, machine, Some(Box::new(fetch)))
 }

@@ -21,10 +21,12 @@ pub(super) struct FetchEcho {
     retries: u64,
     /// The response times of all lines, one after the other.
     waits_s: f64,
+    /// By how much that is more than the run took; none where it took no time.
+    waits_over_wall: Option<f64>,
 }
 
 impl FetchEcho {
-    pub(super) fn new(fetched: &Fetched) -> Self {
+    pub(super) fn new(fetched: &Fetched, window_s: f64) -> Self {
         Self {
             lines: fetched.lines,
             ok: fetched.ok,
@@ -34,8 +36,14 @@ impl FetchEcho {
             repeated: fetched.repeated,
             retries: fetched.retries,
             waits_s: fetched.waits.as_secs_f64(),
+            waits_over_wall: waits_over_wall(fetched, window_s),
         }
     }
+}
+
+/// How many times as long as the run lines would have waited one after the other.
+fn waits_over_wall(fetched: &Fetched, window_s: f64) -> Option<f64> {
+    (window_s > 0.0).then(|| fetched.waits.as_secs_f64() / window_s)
 }
 
 /// The first lines of the report in words: what was fetched, and how much faster than one after the other.
@@ -60,11 +68,11 @@ pub(super) fn heading(summary: &Summary<'_>, fetched: &Fetched) -> Vec<String> {
     }
     let wall_us = summary.window_s * 1e6;
     let waits_us = waits.0 as f64 / 1e3;
-    text.push(format!(
-        "  in {}; one after the other they would have waited {}: {:.1} times as long",
-        format_us(wall_us),
-        format_us(waits_us),
-        waits_us / wall_us
-    ));
+    let mut time =
+        format!("  in {}; one after the other they would have waited {}", format_us(wall_us), format_us(waits_us));
+    if let Some(times) = waits_over_wall(fetched, summary.window_s) {
+        time += &format!(": {times:.1} times as long");
+    }
+    text.push(time);
     text
 }

@@ -235,7 +235,7 @@ fn report<'a>(summary: &'a Summary<'a>) -> io::Result<Report<'a>> {
         warnings: summary.warnings.iter().map(|w| Warning { code: w.code(), text: &w.text }).collect(),
         interrupted: record.interrupted,
         aborted: record.aborted.map(|rule| rule.to_string()),
-        fetch: record.fetched.as_ref().map(FetchEcho::new),
+        fetch: record.fetched.as_ref().map(|fetched| FetchEcho::new(fetched, summary.window_s)),
     })
 }
 

@@ -4,6 +4,7 @@ mod answers;
 mod httpbin;
 mod journal;
 mod lines;
+mod observation;
 mod pace;
 mod policies;
 
