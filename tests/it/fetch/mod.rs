@@ -1,11 +1,13 @@
 //! Retrieval: lines in, records out, each line once.
 
 mod answers;
+mod hosts;
 mod httpbin;
 mod journal;
 mod lines;
 mod pace;
 mod policies;
+mod servers;
 
 use std::collections::HashMap;
 
