@@ -19,14 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 RINGLOAD = str(ROOT / "target/release/ringload")
 # What is built or installed once for all measurements.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringload"
-BODIES = {"64k": 64 << 10, "1m": 1 << 20}
+BODIES = {"4k": 4 << 10, "64k": 64 << 10, "1m": 1 << 20}
 # Where a body is chunked, an empty one is added to it: nginx then no longer knows the length, and sends each of its
 # buffers as a chunk. Nothing is scanned or compressed for it.
 NGINX_CONF = """
 worker_processes 1; worker_rlimit_nofile {nofile}; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections {nofile}; }}
 http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
+  access_log off; log_format time $msec; keepalive_requests 1000000000; keepalive_timeout 600s;
   client_body_temp_path {folder}/temp; proxy_temp_path {folder}/temp; fastcgi_temp_path {folder}/temp;
   uwsgi_temp_path {folder}/temp; scgi_temp_path {folder}/temp;
   default_type application/octet-stream; open_file_cache max=10;
@@ -42,6 +42,8 @@ NGINX_SERVER = """
     location /chunked/ {{
       alias {folder}/bodies/; output_buffers 2 32k; add_after_body /nothing; addition_types *;
     }}
+    location /packed/ {{ alias {folder}/bodies/; add_header Content-Encoding gzip; }}
+    location /logged/ {{ access_log {folder}/times time; return 200 "hello world\\n"; }}
     location = /nothing {{ internal; return 200 ""; }}
   }}
 """
@@ -139,7 +141,8 @@ def stop(process):
 class Nginx:
     """nginx on a free loopback port, pinned to one core, for as long as the block lasts.
 
-    `/` answers 12 bytes; `/bodies/` and `/chunked/` have the files of BODIES, with their length and chunked. Each of
+    `/` answers 12 bytes; `/bodies/` and `/chunked/` have the files of BODIES, with their length and chunked; `/packed/`
+    says of them that they are compressed; `/logged/` writes the time of each request into the file `times`. Each of
     LISTENERS has a port; that for HTTP/1.1 in cleartext listens on as many addresses of 127.0.0.0/8 as asked for. TLS
     is 1.3, with a self-signed certificate (ECDSA P-256).
     """
@@ -187,11 +190,11 @@ class Nginx:
         sys.exit("nginx did not start")
 
     def settle(self):
-        """Waits, 5 s at most, until nginx has closed the connections of the client before."""
+        """Waits, 5 s at most, until nginx has its worker and has closed the connections of the client before."""
         main = self.process.pid
-        worker = Path(f"/proc/{main}/task/{main}/children").read_text().split()[0]
         for _ in range(100):
-            if len(os.listdir(f"/proc/{worker}/fd")) < len(self.addresses) + 50:
+            worker = Path(f"/proc/{main}/task/{main}/children").read_text().split()[:1]
+            if worker and len(os.listdir(f"/proc/{worker[0]}/fd")) < len(self.addresses) + 50:
                 return
             time.sleep(0.05)
 

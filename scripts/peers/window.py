@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import resource
 import time
 
@@ -20,7 +21,7 @@ def parse_arguments(doc, **switches):
 class Window:
     """From its making to its report: wall time, and CPU time of the whole process, user and system."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds=math.inf):
         self.cpu_s = cpu_s()
         self.started = time.monotonic()
         self.end = self.started + seconds

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -59,10 +60,24 @@ pub fn resolve(places: &[Place], limit: Nanos) -> Vec<Result<Vec<SocketAddr>, St
     found.into_iter().map(|result| result.expect("every place was looked up")).collect()
 }
 
-/// Threads that look names up during a run, for all workers. They end when the last of these is gone.
+/// Threads that look names up during a run, for all workers: as many as there ever were questions at once. They end when
+/// the last of these is gone.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     questions: mpsc::SyncSender<Question>,
+    crew: Arc<Crew>,
+}
+
+/// What the threads share.
+#[derive(Debug)]
+struct Crew {
+    questions: Mutex<mpsc::Receiver<Question>>,
+    look_up: fn(&Place) -> Found,
+    /// Questions that are not answered yet, or about to come.
+    open: AtomicUsize,
+    /// One costs 2 MiB where the allocator's first page of a thread is a huge one: none is started in vain.
+    threads: AtomicUsize,
+    threads_max: usize,
 }
 
 /// What a worker asks.
@@ -82,7 +97,7 @@ struct Answer {
 }
 
 impl Resolver {
-    /// Starts the threads; `waiting` questions may wait for one of them.
+    /// Starts the first thread; `waiting` questions may wait for one.
     ///
     /// # Errors
     /// The system's, when it has no thread left.
@@ -92,12 +107,15 @@ impl Resolver {
 
     fn with(waiting: usize, look_up: fn(&Place) -> Found) -> io::Result<Self> {
         let (questions, receiver) = mpsc::sync_channel(waiting.max(1));
-        let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 0..waiting.clamp(1, LOOKUPS_AT_ONCE) {
-            let receiver = Arc::clone(&receiver);
-            spawn(move || answer_all(&receiver, look_up))?;
-        }
-        Ok(Self { questions })
+        let crew = Arc::new(Crew {
+            questions: Mutex::new(receiver),
+            look_up,
+            open: AtomicUsize::new(0),
+            threads: AtomicUsize::new(1),
+            threads_max: waiting.clamp(1, LOOKUPS_AT_ONCE),
+        });
+        crew.start_thread()?;
+        Ok(Self { questions, crew })
     }
 
     /// All addresses of `place`, looked up for this call alone; other tasks of the thread go on meanwhile.
@@ -110,28 +128,47 @@ impl Resolver {
         let pollable = told.try_clone().and_then(Pollable::new).map_err(failed)?;
         let answer = Arc::new(Answer { found: OnceLock::new(), told });
         let question = Question { place: place.clone(), answer: Arc::downgrade(&answer) };
-        self.questions
-            .try_send(question)
-            .map_err(|_| "the resolver does not keep up with the connections".to_owned())?;
+        self.crew.expect_question();
+        self.questions.try_send(question).map_err(|_| {
+            self.crew.open.fetch_sub(1, Ordering::Relaxed);
+            "the resolver does not keep up with the connections".to_owned()
+        })?;
         pollable.readable().await.map_err(failed)?;
         answer.found.get().cloned().expect("the answer is there before it is told")
     }
 }
 
-/// Answers questions until nobody can ask any more.
-fn answer_all(questions: &Mutex<mpsc::Receiver<Question>>, look_up: fn(&Place) -> Found) {
-    loop {
-        let next = questions.lock().expect("no thread panics while it waits for a question").recv();
-        let Ok(Question { place, answer }) = next else { return };
-        // Whoever waits no longer costs no look-up.
-        if answer.strong_count() == 0 {
-            continue;
+impl Crew {
+    /// A question is about to come: where all threads may be busy, there is one more for it.
+    fn expect_question(self: &Arc<Self>) {
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        let one_more = |threads: usize| (threads < open.min(self.threads_max)).then_some(threads + 1);
+        let grown = self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        if grown && self.start_thread().is_err() {
+            // Those that are there answer by and by.
+            self.threads.fetch_sub(1, Ordering::Relaxed);
         }
-        let found = look_up(&place);
-        if let Some(answer) = answer.upgrade() {
-            answer.found.set(found).expect("a question is answered once");
-            // An eventfd takes a one at any time.
-            let _ = rustix::io::write(&answer.told, &1u64.to_ne_bytes());
+    }
+
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let crew = Arc::clone(self);
+        spawn(move || crew.answer_all())
+    }
+
+    /// Answers questions until nobody can ask any more.
+    fn answer_all(&self) {
+        loop {
+            let next = self.questions.lock().expect("no thread panics while it waits for a question").recv();
+            let Ok(Question { place, answer }) = next else { return };
+            // Whoever waits no longer costs no look-up.
+            let found = (answer.strong_count() > 0).then(|| (self.look_up)(&place));
+            // Before the answer is told: who then asks the next question needs no other thread.
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            if let Some((found, answer)) = found.zip(answer.upgrade()) {
+                answer.found.set(found).expect("a question is answered once");
+                // An eventfd takes a one at any time.
+                let _ = rustix::io::write(&answer.told, &1u64.to_ne_bytes());
+            }
         }
     }
 }
@@ -159,7 +196,7 @@ fn reason(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU16, Ordering};
+    use std::sync::atomic::AtomicU16;
 
     use url::Host;
 
@@ -207,6 +244,29 @@ mod tests {
                 let found = resolver.find(&place("name")).await.expect("an address");
                 assert_eq!(found[0].port(), asked);
             }
+        });
+    }
+
+    #[test]
+    fn there_are_as_many_threads_as_questions_at_once_up_to_their_most() {
+        let slow = |_: &Place| {
+            thread::sleep(Duration::from_millis(20));
+            Err("none".to_owned())
+        };
+        let mut runtime = runtime::build(Driver::Epoll, 256).expect("a runtime");
+        runtime.block_on(async {
+            let resolver = Resolver::with(64, slow).expect("a thread");
+            assert!(resolver.find(&place("name")).await.is_err());
+            assert_eq!(resolver.crew.threads.load(Ordering::Relaxed), 1);
+            let ask = |_| {
+                let resolver = resolver.clone();
+                monoio::spawn(async move { resolver.find(&place("name")).await })
+            };
+            let asking: Vec<_> = (0..64).map(ask).collect();
+            for answer in asking {
+                assert_eq!(answer.await, Err("none".to_owned()));
+            }
+            assert_eq!(resolver.crew.threads.load(Ordering::Relaxed), LOOKUPS_AT_ONCE);
         });
     }
 

@@ -10,20 +10,20 @@ use crate::support::daemon::Daemon;
 use crate::support::tls::Authority;
 use crate::support::{OK, Server, bench, dead_port, frames, measure, on_driver};
 
-const USER: &str = "me:hush-4711";
+pub(crate) const USER: &str = "me:hush-4711";
 /// Of that password, as `openssl passwd -1` makes it.
 const SQUID_USER: &str = "me:$1$ringload$Sm4antOnIPcJSKtBtRs8s0\n";
 /// A name that squid alone can look up.
 const KNOWN_TO_SQUID: &str = "known-to-the-proxy.test";
 
 /// What a client says of a proxy.
-fn through(proxy: &Daemon, scheme: &str, user: &str) -> String {
+pub(crate) fn through(proxy: &Daemon, scheme: &str, user: &str) -> String {
     let at = if user.is_empty() { "" } else { "@" };
     format!("{scheme}://{user}{at}127.0.0.1:{}", proxy.port)
 }
 
 /// squid; its port speaks TLS where there is an authority for its certificate.
-fn squid(authority: Option<&Authority>) -> Daemon {
+pub(crate) fn squid(authority: Option<&Authority>) -> Daemon {
     Daemon::start(|folder, port| {
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("a file");
         let path = folder.display();
@@ -53,7 +53,7 @@ fn squid(authority: Option<&Authority>) -> Daemon {
     })
 }
 
-fn tinyproxy() -> Daemon {
+pub(crate) fn tinyproxy() -> Daemon {
     Daemon::start(|folder, port| {
         let config = format!(
             "Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 100\nBasicAuth me hush-4711\nPidFile \"{}/pid\"\n",
@@ -66,7 +66,7 @@ fn tinyproxy() -> Daemon {
     })
 }
 
-fn microsocks() -> Daemon {
+pub(crate) fn microsocks() -> Daemon {
     Daemon::start(|_, port| {
         let mut command = Command::new("microsocks");
         command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-u", "me", "-P", "hush-4711"]);

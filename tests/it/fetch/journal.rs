@@ -12,9 +12,14 @@ use sha2::{Digest as _, Sha256};
 use super::{fetch, records, start};
 use crate::support::{Program, Server, TargetProgram, file};
 
-/// A folder with a list of `/bytes/1` to `/bytes/count` in it.
+/// How long the body of a line is.
+fn length(line: u64) -> u64 {
+    line % 3_001
+}
+
+/// A folder with a list of so many lines in it, each URL another.
 fn list(target: &TargetProgram, count: u64) -> (tempfile::TempDir, String) {
-    file((1..=count).map(|n| format!("{}/bytes/{n}\n", target.url)).collect::<String>())
+    file((1..=count).map(|n| format!("{}/bytes/{}?{n}\n", target.url, length(n))).collect::<String>())
 }
 
 fn inside(folder: &tempfile::TempDir, name: &str) -> String {
@@ -30,7 +35,7 @@ fn assert_complete(journal: &str, bodies: &str, count: u64) {
     for (line, record) in &all {
         let name = record["file"].as_str().expect("a name").to_owned();
         let body = fs::read(Path::new(bodies).join(&name)).expect("a body");
-        assert_eq!(body.len() as u64, *line, "the body of line {line}");
+        assert_eq!(body.len() as u64, length(*line), "the body of line {line}");
         let digest: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(record["sha256"].as_str(), Some(digest.as_str()));
         names.push(name);
@@ -56,14 +61,16 @@ fn list_files(folder: &Path, prefix: &str, found: &mut Vec<String>) {
 
 #[test]
 fn a_run_that_is_killed_at_any_instant_goes_on_to_the_exact_list() {
-    const LINES: u64 = 3_000;
+    // As many instants as the whole run has at this rate; with SLOW_TESTS=1 fifty.
+    let slow = std::env::var_os("SLOW_TESTS").is_some_and(|value| value == "1");
+    let (lines, kills) = if slow { (20_000, 50) } else { (3_000, 8) };
     let target = TargetProgram::start();
-    let (folder, path) = list(&target, LINES);
+    let (folder, path) = list(&target, lines);
     let (journal, bodies) = (inside(&folder, "out.jsonl"), inside(&folder, "bodies"));
     let args = ["-i", &path, "-o", &journal, "--save", &bodies, "--resume", "-t", "2", "--rate", "2000"];
     // Seeded: the same instants in each run, as far as the machine lets them.
     let mut seed = 7u64;
-    for _ in 0..8 {
+    for _ in 0..kills {
         let program = start(&args);
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         thread::sleep(Duration::from_millis(30 + (seed >> 33) % 400));
@@ -71,7 +78,7 @@ fn a_run_that_is_killed_at_any_instant_goes_on_to_the_exact_list() {
         program.finish();
     }
     fetch(&args).assert_code(0);
-    assert_complete(&journal, &bodies, LINES);
+    assert_complete(&journal, &bodies, lines);
     let before = fs::read(&journal).expect("the journal");
     fetch(&args).assert_code(0);
     assert_eq!(fs::read(&journal).expect("the journal"), before, "all was there");

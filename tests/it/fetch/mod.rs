@@ -1,12 +1,14 @@
 //! Retrieval: lines in, records out, each line once.
 
 mod answers;
+mod hosts;
 mod httpbin;
 mod journal;
 mod lines;
 mod observation;
 mod pace;
 mod policies;
+mod servers;
 
 use std::collections::HashMap;
 
