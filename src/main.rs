@@ -9,10 +9,6 @@ use ringload::cli::{self, Command, exit};
 use ringload::report::Summary;
 use ringload::{engine, plan};
 
-/// Loads over HTTP/1.1 allocate nothing a request; those over HTTP/2 take small blocks, which this one has at hand.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match run() {
         Ok(code) => ExitCode::from(code),
