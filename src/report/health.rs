@@ -19,6 +19,8 @@ const LEAST_BUDGET_S: f64 = 0.01;
 const RESOLUTION: Nanos = Nanos(300_000);
 /// A second with fewer intended requests says nothing by a few late ones.
 const SECOND_LEAST: u64 = 100;
+/// From such a share of the stalls on, what others took of the cores is what they are called by.
+const OTHERS_SHARE: f64 = 0.8;
 /// Shards' p99s are compared where each has so many values.
 const SHARD_LEAST: u64 = 1_000;
 
@@ -215,7 +217,7 @@ fn run_signals(signals: &mut Signals, plan: &Plan, record: &RunRecord, window_s:
     let busy = useful_work(record);
     let saturated = busy.is_some_and(|share| share > 0.85);
     // What a core keeps back while it is busy all the time, it keeps back for want of a faster one.
-    let late = Some(if saturated { Cause::ClientLimited } else { Cause::ClientStall });
+    let late = Some(if saturated { Cause::ClientLimited } else { kept_away(record, window_s) });
     let share_of = |n: u64| (counts.intended > 0).then(|| n as f64 / counts.intended as f64);
     let in_time = share_of(counts.withheld).map(|withheld| 1.0 - withheld);
     signals.down_to("sent_in_time", in_time, (0.999, 0.99), late);
@@ -271,7 +273,7 @@ fn quantile_signals(
     let share = (away_s + busy_s) / budget_s;
     let verdict = if share >= 0.5 { Verdict::Invalid } else { grade(share, 0.1, NEVER) };
     // A core that could not come round for all its work did not stall: it had too much of it.
-    let cause = if busy_s > away_s { Cause::ClientLimited } else { Cause::ClientStall };
+    let cause = if busy_s > away_s { Cause::ClientLimited } else { kept_away(record, window_s) };
     push("stall_budget", Some(share), 0.1, verdict, cause);
     let saturated = useful_work(record).is_some_and(|share| share > 0.85);
     let lateness = if saturated { Cause::ClientLimited } else { cause };
@@ -312,6 +314,15 @@ pub(super) fn stalls(record: &RunRecord) -> (f64, f64) {
             / intended
     };
     (weighted(Ledger::away), weighted(Ledger::busy))
+}
+
+/// Why cores stood still while they were not busy: others had them, where what the hypervisor and other programs took makes
+/// most of it.
+fn kept_away(record: &RunRecord, window_s: f64) -> Cause {
+    let away: f64 = record.shards.iter().map(|shard| shard.vitals.ledger.away().as_secs_f64()).sum();
+    let stolen = record.strain.steal.unwrap_or_default() * window_s * record.environment.cores_used.len() as f64;
+    let delayed: f64 = record.shards.iter().filter_map(|shard| shard.vitals.run_delay).map(Nanos::as_secs_f64).sum();
+    if away > 0.0 && stolen + delayed >= OTHERS_SHARE * away { Cause::Steal } else { Cause::ClientStall }
 }
 
 /// The worst second's share of requests that the client did not keep back.

@@ -86,6 +86,21 @@ fn a_client_that_stood_still_spoils_the_quantiles_whose_room_it_used_up() {
 }
 
 #[test]
+fn stalls_that_others_made_are_called_by_them() {
+    let with = |steal| {
+        let mut run = open();
+        send(&mut run, |run, shard, intended, _| run.request(shard, intended, 0, MS, Outcome::Answered(200)));
+        stall(&mut run, 5_000, 300, false);
+        let (plan, mut record) = run.finish();
+        record.strain.steal = Some(steal);
+        let health = Health::new(&plan, &record);
+        (health.verdict, health.cause)
+    };
+    assert_eq!(with(0.014), (Verdict::Invalid, Some(Cause::Steal)), "280 of 300 ms");
+    assert_eq!(with(0.010), (Verdict::Invalid, Some(Cause::ClientStall)), "200 of 300 ms");
+}
+
+#[test]
 fn a_small_stall_is_seen_by_far_quantiles_alone() {
     let mut run = open();
     send(&mut run, |run, shard, intended, _| run.request(shard, intended, 0, MS, Outcome::Answered(200)));
