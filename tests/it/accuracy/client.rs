@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::law::{Law, stop, utilisation};
 use super::server::Nginx;
-use super::{Attempt, Miss, diagnosis, hold, load, near, undisturbed};
+use super::{Attempt, Miss, diagnosis, excuse, hold, load, near};
 use crate::support::{Report, TargetProgram};
 
 /// T6: to the percentiles it makes no difference who stood still, so the verdict must.
@@ -51,7 +51,7 @@ pub(super) fn one_that_cannot_keep_up_says_so() -> Attempt {
     let report = load::run(&[&["-d", "1s"], &options[..]].concat());
     let rate = (2.0 * report.float("rate_per_s.completed")).round().to_string();
     let report = load::run(&[&["-R", &rate, "-d", "3s"], &options[..]].concat());
-    undisturbed(&report)?;
+    excuse(&report);
     let (verdict, cause) = (report.at("health.verdict"), report.at("health.cause"));
     hold(verdict == "INVALID" && cause == "client-limited", || diagnosis(&report))?;
     let share = report.count("sent") as f64 / report.count("intended") as f64;

@@ -2,8 +2,8 @@
 //! grows; and the client's own stops, which it has to tell from the server's.
 //!
 //! Slow, and true on a quiet machine only: runs with `SLOW_TESTS=1`. Each figure has a few attempts, each on a machine
-//! that was quiet when it began; where there was none it is skipped, as is an attempt in whose report the machine shows
-//! to have been busy. All of them are one test, because they must not run beside each other, and it fails when more than
+//! that was quiet when it began; where there was none it is skipped, as is one that does not hold and in whose report the
+//! machine shows to have been busy. All of them are one test, because they must not run beside each other, and it fails when more than
 //! a third was skipped. What needs no quiet, `intended` and `mix`, are ordinary tests.
 
 mod client;
@@ -19,6 +19,7 @@ mod rate;
 mod server;
 mod spread;
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::support::turn::Alone;
@@ -62,6 +63,11 @@ const FIGURES: [Figure; 14] = [
     ("a queue that grows is told to its end", overload::a_growing_queue_is_told),
 ];
 const ATTEMPTS: usize = 3;
+
+thread_local! {
+    /// Why the attempt under way may fail without being wrong.
+    static EXCUSE: Cell<Option<String>> = const { Cell::new(None) };
+}
 /// After so long each figure has a single attempt left.
 const BUDGET: Duration = Duration::from_secs(240);
 
@@ -99,7 +105,8 @@ fn verdict(attempt: fn() -> Attempt, attempts: usize) -> Verdict {
             continue;
         }
         let watch = quiet::Watch::start();
-        match (attempt(), watch.disturbed()) {
+        EXCUSE.take();
+        match (attempt(), watch.disturbed().or_else(|| EXCUSE.take())) {
             (Ok(()), _) => return Verdict::Held,
             (Err(Miss::Unfit(why)), _) | (Err(Miss::Wrong(_)), Some(why)) => noise = why,
             (Err(Miss::Wrong(what)), None) => problem = Some(what),
@@ -120,22 +127,23 @@ fn near(name: &str, found: f64, expected: f64, tolerance: f64) -> Attempt {
     })
 }
 
-/// By the report's own account nothing of the machine kept the client from running, whatever else it says.
-fn undisturbed(report: &Report) -> Attempt {
+/// Remembers what by the report's own account kept the client from running: it excuses a figure that then does not hold.
+fn excuse(report: &Report) {
     for signal in report.list("health.signals") {
         let name = signal["name"].as_str().unwrap_or_default();
         if ["steal", "run_delay", "throttled_s", "major_faults"].contains(&name) && signal["verdict"] != "OK" {
-            return Err(Miss::Unfit(format!("the report says so: {name} is {}", signal["value"])));
+            EXCUSE.set(Some(format!("the report says so: {name} is {}", signal["value"])));
         }
     }
-    Ok(())
 }
 
-/// The client has nothing to say against its figures, as it should not in a run that it is up to.
-fn healthy(report: &Report) -> Attempt {
-    undisturbed(report)?;
+/// The same of a run that the client is up to, and should have nothing to say against.
+fn excuse_unhealthy(report: &Report) {
     let (verdict, cause) = (report.at("health.verdict"), report.at("health.cause"));
-    if verdict == "OK" { Ok(()) } else { Err(Miss::Unfit(format!("the report's verdict is {verdict}, {cause}"))) }
+    if verdict != "OK" {
+        EXCUSE.set(Some(format!("the report's verdict is {verdict}, {cause}")));
+    }
+    excuse(report);
 }
 
 /// The verdict with what made it, in a line.

@@ -1,7 +1,7 @@
 //! A server asked for twice of what it can do (method T11): without a bound on connections the wait grows all the time,
 //! R / mu − 1 seconds a second, and is told to its end.
 
-use super::{Attempt, hold, load, near, undisturbed};
+use super::{Attempt, excuse, hold, load, near};
 use crate::support::{Report, TargetProgram};
 
 const RATE: f64 = 1_000.0;
@@ -18,7 +18,7 @@ fn overdriven(drain: &str) -> Report {
 
 pub(super) fn a_growing_queue_is_told() -> Attempt {
     let report = overdriven("30s");
-    undisturbed(&report)?;
+    excuse(&report);
     let all = RATE * DURATION_S;
     hold(report.count("ok") as f64 == all, || format!("{} {}", report.at("counts"), report.at("failures")))?;
     for (name, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)] {
@@ -27,7 +27,7 @@ pub(super) fn a_growing_queue_is_told() -> Attempt {
         near(&format!("response {name}"), found, expected, 0.01 * DURATION_S)?;
     }
     let report = overdriven("0s");
-    undisturbed(&report)?;
+    excuse(&report);
     let expected = (RATE - SERVED) * DURATION_S;
     near("in_flight_at_end", report.count("in_flight_at_end") as f64, expected, 0.01 * expected)
 }

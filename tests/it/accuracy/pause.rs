@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::law::{Law, stop, utilisation};
 use super::server::Nginx;
-use super::{Attempt, Miss, diagnosis, hold, load, near, undisturbed};
+use super::{Attempt, Miss, diagnosis, excuse, hold, load, near};
 use crate::support::{Program, Report, TargetProgram};
 
 const DURATION_S: f64 = 20.0;
@@ -30,7 +30,7 @@ pub(super) fn a_pause_follows_its_law() -> Attempt {
     std::thread::sleep(Duration::from_secs(6));
     let stops_s = vec![stop(nginx.pid(), Duration::from_secs(1))];
     let report = Report::of(&program.finish());
-    undisturbed(&report)?;
+    excuse(&report);
     is_not_the_client_s(&report)?;
     answered(&report, 20_000)?;
     Law { stops_s, duration_s: DURATION_S, utilisation }.holds(&report)?;
@@ -69,7 +69,7 @@ pub(super) fn three_pauses_follow_their_law() -> Attempt {
     };
     let stops_s = vec![pause(), pause(), pause()];
     let report = Report::of(&program.finish());
-    undisturbed(&report)?;
+    excuse(&report);
     is_not_the_client_s(&report)?;
     answered(&report, 40_000)?;
     Law { stops_s, duration_s: DURATION_S, utilisation }.holds(&report)
@@ -82,7 +82,7 @@ pub(super) fn a_deadline_is_where_knowledge_ends() -> Attempt {
     std::thread::sleep(Duration::from_secs(6));
     let stop_s = stop(nginx.pid(), Duration::from_secs(2));
     let report = Report::of(&program.finish());
-    undisturbed(&report)?;
+    excuse(&report);
     let expected = 1_000.0 * (stop_s - 1.0);
     // When the server goes on, the oldest that can still be in time have 10 ms, and wait for a new connection.
     near("failures.deadline", report.failure("deadline") as f64, expected + 5.0, 0.01 * expected + 5.0)?;
