@@ -315,8 +315,8 @@ fn in_a_namespace(name: &str, kinds: &str, script: &str) -> Option<Finished> {
     Some(finished)
 }
 
-/// 60 requests, by `args`, for `name.example`, which is 127.0.0.1 until some of them have come and is as `then` says from there on;
-/// nobody but the file of hosts is asked. The report, and how many requests came to 127.0.0.1 and to 127.0.0.2.
+/// 60 requests, by `args`, for `name.example`, which is 127.0.0.1 until some of them have come, from where on the line begins with
+/// `then`: written over it, for a file that is emptied first has no line for a moment. Nobody but the file of hosts is asked. The report, and how many requests came to 127.0.0.1 and to 127.0.0.2.
 fn while_hosts_change(test: &str, args: &str, then: &str) -> Option<(Report, usize, usize)> {
     let nginx = Nginx::start();
     let script = format!(
@@ -324,7 +324,7 @@ fn while_hosts_change(test: &str, args: &str, then: &str) -> Option<(Report, usi
          mount --bind $order /etc/nsswitch.conf && mount --bind $hosts /etc/hosts || exit 77\n\
          \"$0\" bench -n 60 -R 30 -c 2 --keep-alive false {args} --format json -q http://name.example:{}/ & run=$!\n\
          until [ $(wc -l < {}) -ge 3 ]; do sleep 0.02; done\n\
-         echo '{then}' > $hosts; wait $run; code=$?; rm -f $hosts $order; exit $code",
+         printf '{then}' 1<> $hosts; wait $run; code=$?; rm -f $hosts $order; exit $code",
         nginx.port,
         nginx.path("access.log")
     );
@@ -348,7 +348,7 @@ fn a_name_is_looked_up_anew_for_each_connection() {
 #[test]
 fn a_look_up_that_fails_in_the_run_is_counted_as_such() {
     let test = "a_look_up_that_fails_in_the_run_is_counted_as_such";
-    let Some((report, before, _)) = while_hosts_change(test, "--dns per-connection -d 2s", "") else { return };
+    let Some((report, before, _)) = while_hosts_change(test, "--dns per-connection -d 2s", "#") else { return };
     assert!(before >= 3 && report.failure("resolve") > 0, "{}", report.at("counts"));
     assert_eq!((report.count("ok"), report.count("failed")), (before as u64, report.failure("resolve")));
     let reason = report.at("failure_reasons.resolve").as_str().unwrap_or_default();
