@@ -108,7 +108,7 @@ fn rates(plan: &Arc<Plan>, round: Nanos) -> [f64; 2] {
 /// What a slot does between its awaits, in a row; the requests, and their CPU time.
 fn work(plan: Arc<Plan>, shard: Shard, control: Arc<Control>, ready: &Barrier) -> (u64, Nanos) {
     core_affinity::set_for_current(core_affinity::CoreId { id: shard.cpu });
-    let load = Load::new(plan, shard, Arc::clone(&control), Box::new(|page| page));
+    let load = Load::new(plan, shard, Arc::clone(&control), Box::new(|page| page.reset(page.id)));
     let mut decoder = Decoder::new();
     let mut request = Rc::default();
     let mut requests = 0u64;

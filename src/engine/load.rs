@@ -26,8 +26,8 @@ mod stripe;
 const UNSENT_GROUPS: u64 = 1 << 20;
 const SKIPPED_GROUPS: u64 = 1 << 10;
 
-/// Takes finished pages, gives back an empty one.
-pub type TurnPage = Box<dyn Fn(Box<Interval>) -> Box<Interval>>;
+/// Hands over a finished page and leaves an empty one in its place.
+pub type TurnPage = Box<dyn Fn(&mut Box<Interval>)>;
 
 /// One shard's load.
 pub struct Load {
@@ -210,9 +210,8 @@ impl Load {
         }
         let id = state.page.id;
         let next = if into_drain { PageId { drain: true, number: 0 } } else { id.next() };
-        let full = std::mem::take(&mut state.page);
-        state.page = (self.turn_page)(full);
-        state.page.reset(next);
+        (self.turn_page)(&mut state.page);
+        state.page.id = next;
     }
 
     fn ticket(&self, k: u64, intended: Nanos, warmup: bool) -> Ticket {
@@ -355,8 +354,7 @@ impl Work for Load {
         }
         self.turn_to(state, clock::now());
         state.page.counts.intended += state.tally.counts.intended - state.intended_on_pages;
-        let last = std::mem::take(&mut state.page);
-        (self.turn_page)(last);
+        (self.turn_page)(&mut state.page);
         Finished {
             tally: std::mem::take(&mut state.tally),
             last_done: state.last_done,

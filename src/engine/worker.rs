@@ -106,10 +106,10 @@ pub(crate) fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Se
         }
     };
     let to_main = events.clone();
-    let turn_page = move |interval: Box<Interval>| {
+    let turn_page = move |page: &mut Box<Interval>| {
+        // The main thread gives pages back empty; one more is made only where it has fallen seconds behind.
+        let interval = std::mem::replace(page, pages.try_recv().unwrap_or_default());
         let _ = to_main.send(Event::Interval { shard: index, interval });
-        // The main thread gives pages back; one more is made only where it has fallen seconds behind.
-        pages.try_recv().unwrap_or_default()
     };
     let origins = Rc::new(Origins::new(Arc::clone(&plan), tls.clone(), &destinations));
     let dialler = Dialler::new(&plan, &shard, Rc::clone(&origins), resolver, tls, gateway);

@@ -159,15 +159,17 @@ fn connection(client: &TcpStream, fault: Fault, mut dice: Dice, shared: &Shared)
         let _ = to.shutdown(Shutdown::Both);
     });
     let outcome = back(client, &server, fault, &mut dice, shared);
-    if matches!(fault, Fault::Reset(_)) {
-        let _ = sockopt::set_socket_linger(client, Some(Duration::ZERO));
-        let _ = server.shutdown(Shutdown::Both);
-        // The other thread's half of the socket must be closed for the RST to go out.
-        drop(there);
-    } else {
-        let _ = client.shutdown(if matches!(fault, Fault::Truncate(_)) { Shutdown::Write } else { Shutdown::Both });
-        let _ = there.join();
+    match fault {
+        // The other thread, which reads from the client, ends, and the socket's last close is a RST.
+        Fault::Reset(_) => {
+            let _ = sockopt::set_socket_linger(client, Some(Duration::ZERO));
+            let _ = client.shutdown(Shutdown::Read);
+            let _ = server.shutdown(Shutdown::Both);
+        }
+        Fault::Truncate(_) => client.shutdown(Shutdown::Write).unwrap_or_default(),
+        _ => client.shutdown(Shutdown::Both).unwrap_or_default(),
     }
+    let _ = there.join();
     outcome
 }
 
