@@ -5,13 +5,12 @@ import asyncio
 
 import aiohttp
 
+import event_loop
 from window import Window, parse_arguments
 
 
 async def main(args):
-    connector = aiohttp.TCPConnector(limit=args.connections)
-    # Without cookies to look for, each request is cheaper.
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with event_loop.session(args.connections) as session:
         # All at once, so that each opens a connection.
         await asyncio.gather(*(fetch(session, args.url) for _ in range(args.connections)))
         window = Window(args.seconds)
@@ -37,10 +36,4 @@ async def fetch(session, url):
 
 
 if __name__ == "__main__":
-    arguments = parse_arguments(__doc__, uvloop="run on uvloop instead of asyncio's own event loop")
-    if arguments.uvloop:
-        import uvloop
-
-        uvloop.run(main(arguments))
-    else:
-        asyncio.run(main(arguments))
+    event_loop.run(main, parse_arguments(__doc__, **event_loop.SWITCH))

@@ -7,18 +7,16 @@ import time
 
 import aiohttp
 
+import event_loop
 from lines import Lines, parse_arguments
 from window import Window
 
 
 async def main(args):
     window = Window()
-    connector = aiohttp.TCPConnector(limit=args.connections)
-    # Without cookies to look for, each request is cheaper.
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
     with open(args.list) as urls, open(args.output, "w") as out:
         lines, queue = Lines(out, args.save), enumerate(map(str.strip, urls), 1)
-        async with session:
+        async with event_loop.session(args.connections) as session:
             done = await asyncio.gather(*(fetch_from(session, queue, lines) for _ in range(args.connections)))
     window.report(requests=sum(done), failed=lines.failed)
 
@@ -39,10 +37,4 @@ async def fetch_from(session, queue, lines):
 
 
 if __name__ == "__main__":
-    arguments = parse_arguments(__doc__, uvloop="run on uvloop instead of asyncio's own event loop")
-    if arguments.uvloop:
-        import uvloop
-
-        uvloop.run(main(arguments))
-    else:
-        asyncio.run(main(arguments))
+    event_loop.run(main, parse_arguments(__doc__, **event_loop.SWITCH))

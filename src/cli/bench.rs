@@ -205,9 +205,7 @@ impl Args {
         let Self { urls, load, request, http, auth, tls, network, proxies, expect, limits, output, artefacts, plan: _ } =
             self;
         let outputs = output.check(&artefacts)?;
-        if request.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
-            return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
-        }
+        one_reads_stdin(request.input.as_deref(), request.body.as_deref())?;
         let raw = RawPlan {
             urls,
             input: request.input.map(input),
@@ -262,6 +260,14 @@ impl From<OrderArg> for Order {
             OrderArg::Random => Self::Random,
         }
     }
+}
+
+/// Standard input has one reader.
+pub(super) fn one_reads_stdin(input: Option<&Path>, body: Option<&str>) -> Result<(), PlanError> {
+    if input == Some(Path::new("-")) && body == Some("@-") {
+        return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
+    }
+    Ok(())
 }
 
 pub(super) fn input(path: PathBuf) -> Input {

@@ -327,9 +327,7 @@ impl Args {
         if let Some(path) = &lines.output {
             outputs::writable("-o", path)?;
         }
-        if lines.input.as_deref() == Some(Path::new("-")) && request.body.as_deref() == Some("@-") {
-            return Err(PlanError::new("-b @-", "standard input is read by -i - already; give one of them a file"));
-        }
+        bench::one_reads_stdin(lines.input.as_deref(), request.body.as_deref())?;
         let base = RawPlan {
             urls,
             input: lines.input.clone().map(input).transpose()?,
@@ -460,13 +458,7 @@ impl Reports {
 
     /// From now on a signal ends the run, and a second one the program; returns the progress line.
     fn watch(&self, plan: &Plan, control: &Arc<Control>) -> io::Result<progress::Line> {
-        let (control, drain, notes) = (Arc::clone(control), plan.drain, self.notes);
-        signals::on_first(move || {
-            control.interrupt();
-            if notes {
-                note(&format!("interrupted: awaiting answers for up to {drain}; once more to stop at once"));
-            }
-        })?;
+        signals::end(control, plan, self.notes)?;
         Ok(progress::Line::new(self.progress))
     }
 

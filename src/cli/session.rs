@@ -75,13 +75,7 @@ impl Session {
             self.outputs.open_bundle(plan_print::of_run(&self.said.matches, plan)?)?;
         }
         self.spool = self.outputs.spool()?.map(|spool| Rc::new(RefCell::new(spool)));
-        let (control, drain, notes) = (Arc::clone(&self.control), plan.drain, self.outputs.notes);
-        signals::on_first(move || {
-            control.interrupt();
-            if notes {
-                note(&format!("interrupted: awaiting answers for up to {drain}; once more to stop at once"));
-            }
-        })?;
+        signals::end(&self.control, plan, self.outputs.notes)?;
         let line = progress::Line::new(self.outputs.progress);
         let (plan, spool) = (Arc::clone(plan), self.spool.clone());
         Ok(move |state: Progress<'_>| {

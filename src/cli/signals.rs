@@ -1,12 +1,30 @@
 //! SIGINT and SIGTERM: the first ends the sending, a second one the program.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::exit;
+use super::{exit, note};
+use crate::engine::Control;
+use crate::plan::Plan;
+
+/// From now on the first signal ends the sending, after which answers are awaited as the plan has it and, where `notes` are
+/// wanted, that is said; a second one ends the program.
+///
+/// # Errors
+/// The system's, when handlers or the thread cannot be set up.
+pub(super) fn end(control: &Arc<Control>, plan: &Plan, notes: bool) -> io::Result<()> {
+    let (control, drain) = (Arc::clone(control), plan.drain);
+    on_first(move || {
+        control.interrupt();
+        if notes {
+            note(&format!("interrupted: awaiting answers for up to {drain}; once more to stop at once"));
+        }
+    })
+}
 
 /// Calls `first` on the first signal, on a thread of its own; a second signal ends the program at once.
 ///

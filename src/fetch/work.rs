@@ -28,15 +28,13 @@ use crate::engine::load::Load;
 use crate::engine::origins::Origins;
 use crate::engine::work::{Body, Dial, Due, Finished, Moved, Next, Sink, Source, Ticket, Waits, Work};
 use crate::plan::{Fetch, Plan};
-use crate::record::{Failure, Fetched, Outcome, Stamps};
+use crate::record::{Failure, Fetched, Outcome, Stamps, reason};
 use crate::units::Nanos;
 use crate::wire::content::ContentDecoder;
 use crate::wire::decode::{BodyLength, Head};
 
 /// Records go to the writer at every beat, or when there are so many.
 const RECORDS_AT_ONCE: usize = 256;
-/// So much of a reason is kept: a server may have had a say in it.
-const REASON_CHARS_MAX: usize = 300;
 
 /// One core's part of a retrieval.
 pub(crate) struct Retrieval {
@@ -417,10 +415,9 @@ impl Sink for Retrieval {
         Ok(())
     }
 
-    fn explain(&self, failure: Failure, reason: &dyn Display) {
-        self.load.explain(failure, reason);
-        let text = reason.to_string().chars().take(REASON_CHARS_MAX).collect();
-        self.state.borrow_mut().reason = Some((failure, text));
+    fn explain(&self, failure: Failure, why: &dyn Display) {
+        self.load.explain(failure, why);
+        self.state.borrow_mut().reason = Some((failure, reason(why).into()));
     }
 
     fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {

@@ -34,7 +34,7 @@ pub use outcome::{Failure, Outcome, Stamps};
 pub use sparse::SparseHistogram;
 pub use streaks::Streaks;
 pub use tags::TagTally;
-pub use tally::Tally;
+pub use tally::{Tally, reason};
 pub use timeline::{Interval, Point, Window};
 pub use vitals::{Strain, Vitals};
 

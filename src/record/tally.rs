@@ -1,5 +1,7 @@
 //! What is counted of requests, by shard and, added up, in total. Allocated before the start; recording allocates nothing.
 
+use std::fmt::Display;
+
 use super::blame::{Blame, Shares};
 use super::check::{CheckSample, SAMPLES_MAX};
 use super::flow::Flow;
@@ -75,6 +77,14 @@ impl Censored {
         self.count += other.count;
         self.least = [self.least, other.least].into_iter().flatten().min();
     }
+}
+
+/// So much of a reason is kept: a server may have had a say in it, such as by the names of its certificate.
+const REASON_CHARS_MAX: usize = 300;
+
+/// Why something failed, as far as it is kept.
+pub fn reason(text: &dyn Display) -> Box<str> {
+    text.to_string().chars().take(REASON_CHARS_MAX).collect()
 }
 
 /// Everything that is counted of requests.

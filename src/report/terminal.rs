@@ -2,7 +2,7 @@
 //!
 //! Prints what a [`Summary`] says and computes nothing. All text from outside has gone through [`super::escape()`].
 
-mod intervals;
+mod confidence;
 
 use std::io::{self, Write};
 
@@ -47,7 +47,7 @@ pub fn write(summary: &Summary<'_>, out: &mut impl Write) -> io::Result<()> {
     write_wrapped(out, "Client:       ", &diagnosis::client(summary))?;
     writeln!(out)?;
     write_latency(summary, out)?;
-    intervals::write(summary, out)?;
+    confidence::write(summary, out)?;
     writeln!(out)?;
     tags::write_tags(summary, out)?;
     write_shards(summary, out)?;

@@ -7,14 +7,11 @@ use super::Load;
 use crate::clock;
 use crate::engine::work::{Body, Dial, Moved, Sink, Ticket};
 use crate::record::check::SAMPLES_MAX;
-use crate::record::{CheckSample, Failure, Latency, Outcome, Stamps};
+use crate::record::{CheckSample, Failure, Latency, Outcome, Stamps, reason};
 use crate::units::Nanos;
 use crate::wire::content::{ContentDecoder, ContentError};
 use crate::wire::decode::{BodyLength, Head};
 use crate::wire::expect::Judge;
-
-/// So much of a reason is kept: a server may have had a say in it, such as by the names of its certificate.
-const REASON_CHARS_MAX: usize = 300;
 
 /// So much is shown of an answer that was not what was expected.
 const SAMPLE_CHARS_MAX: usize = 100;
@@ -43,10 +40,8 @@ impl Load {
         let tally = &mut self.state.borrow_mut().tally;
         if !ticket.warmup && tally.check_samples.len() < SAMPLES_MAX {
             let (expected, status) = (missed.expected(&self.expect), judge.status());
-            let reason = || {
-                format!("the answer, of status {status}, failed {expected}").chars().take(REASON_CHARS_MAX).collect()
-            };
-            tally.reasons[Failure::Check as usize].get_or_insert_with(reason);
+            let why = || reason(&format_args!("the answer, of status {status}, failed {expected}"));
+            tally.reasons[Failure::Check as usize].get_or_insert_with(why);
             let shown = |bytes: &[u8]| {
                 let text = self.plan.redact(ticket.line, bytes);
                 String::from_utf8_lossy(&text).chars().take(SAMPLE_CHARS_MAX).collect()
@@ -169,9 +164,9 @@ impl Sink for Load {
         ended
     }
 
-    fn explain(&self, failure: Failure, reason: &dyn Display) {
+    fn explain(&self, failure: Failure, why: &dyn Display) {
         let reasons = &mut self.state.borrow_mut().tally.reasons;
-        reasons[failure as usize].get_or_insert_with(|| reason.to_string().chars().take(REASON_CHARS_MAX).collect());
+        reasons[failure as usize].get_or_insert_with(|| reason(why));
     }
 
     fn done(&self, ticket: &Ticket, outcome: Outcome, stamps: &Stamps, moved: Moved) {
