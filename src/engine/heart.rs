@@ -63,8 +63,8 @@ impl Heart {
                 let busy = (state.sample.1.0 - before.0) * 2 > now.0 - since.0;
                 self.enter(&mut state.ledger, Stall { start: expected, length: late, busy });
             }
-            self.mark(state, now);
         }
+        self.mark(state, now);
         if stalled { late } else { Nanos::ZERO }
     }
 
@@ -86,6 +86,12 @@ impl Heart {
         if state.at_end.is_none() && now >= self.control.end() {
             state.at_end = Some(Reading::now(now));
         }
+    }
+
+    /// CPU time of the thread from T0 to now, the drain included; zero before T0.
+    pub(crate) fn cpu(&self) -> Nanos {
+        let at_t0 = self.state.borrow().at_t0;
+        at_t0.map_or(Nanos::ZERO, |from| Nanos(clock::thread_cpu().0 - from.cpu.0))
     }
 
     /// What came of it; the core's connections are closed.

@@ -61,7 +61,6 @@ struct State {
     /// Intended requests of the window that earlier pages hold.
     intended_on_pages: u64,
     last_done: Nanos,
-    cpu_at_t0: Option<Nanos>,
 }
 
 impl Load {
@@ -83,7 +82,6 @@ impl Load {
             page: Box::default(),
             intended_on_pages: 0,
             last_done: Nanos::ZERO,
-            cpu_at_t0: None,
         };
         let only_request = |form| {
             let mut request = Vec::new();
@@ -329,7 +327,6 @@ impl Work for Load {
     }
 
     fn finish(&self, abandoned: bool, waits: Waits) -> Finished {
-        let cpu_now = clock::thread_cpu();
         let (t0, control_end) = (self.control.t0(), self.control.end());
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -355,11 +352,6 @@ impl Work for Load {
         self.turn_to(state, clock::now());
         state.page.counts.intended += state.tally.counts.intended - state.intended_on_pages;
         (self.turn_page)(&mut state.page);
-        Finished {
-            tally: std::mem::take(&mut state.tally),
-            last_done: state.last_done,
-            cpu: Nanos(cpu_now.0.saturating_sub(state.cpu_at_t0.unwrap_or(cpu_now).0)),
-            exhausted,
-        }
+        Finished { tally: std::mem::take(&mut state.tally), last_done: state.last_done, exhausted }
     }
 }

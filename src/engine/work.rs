@@ -195,7 +195,6 @@ pub(crate) struct Finished {
     pub(crate) tally: Tally,
     /// Since T0.
     pub(crate) last_done: Nanos,
-    pub(crate) cpu: Nanos,
     /// Every request of the shard's share was taken before the end.
     pub(crate) exhausted: bool,
 }

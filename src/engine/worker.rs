@@ -117,7 +117,8 @@ pub(crate) fn run_work<W: Work>(assignment: Assignment, new_work: impl FnOnce(Se
     let core = Rc::new(Core::new(plan, &shard, dialler, work));
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&core, &heart, &events, &go))));
     let lost = result.err().map(|panic| panic_text(&*panic));
-    let Finished { tally, last_done, cpu, exhausted } = core.work.finish(lost.is_some(), core.waits());
+    let cpu = heart.cpu();
+    let Finished { tally, last_done, exhausted } = core.work.finish(lost.is_some(), core.waits());
     let (ring_flags, vitals) = (runtime.ring_flags(), heart.finish());
     let record = Box::new(ShardRecord { shard, tally, last_done, cpu, vitals, ring_flags, lost });
     let _ = events.send(Event::Ended { shard: index, record, exhausted });

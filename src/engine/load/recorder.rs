@@ -85,9 +85,7 @@ impl Sink for Load {
         if now < self.control.t0() {
             return;
         }
-        let state = &mut *self.state.borrow_mut();
-        state.cpu_at_t0.get_or_insert_with(clock::thread_cpu);
-        self.turn_to(state, now);
+        self.turn_to(&mut self.state.borrow_mut(), now);
     }
 
     fn connected(&self, dial: &Dial) {
