@@ -56,12 +56,10 @@ fn reasons(summary: &Summary<'_>) -> Vec<String> {
     let mut kinds = Vec::new();
     let mut reasons = Vec::new();
     for signal in told {
-        let kind = signal.name.split("_p").next().unwrap_or_default();
-        if signal.is_of_a_quantile() && kinds.contains(&kind) {
-            continue;
+        if !kinds.contains(&signal.what) {
+            kinds.push(signal.what);
+            reasons.push(reason(summary, signal));
         }
-        kinds.push(kind);
-        reasons.push(reason(summary, signal));
     }
     reasons.truncate(REASONS_MAX);
     reasons
@@ -77,10 +75,10 @@ fn longer(health: &Health) -> Option<String> {
 fn reason(summary: &Summary<'_>, signal: &Signal) -> String {
     let value = signal.value.unwrap_or_default();
     let percent = value * 100.0;
-    let of = QUANTILES.iter().rev().find(|(name, _)| signal.name.ends_with(&format!("_{}", name.replace('.', "_"))));
-    let (quantile, room_s) = of.map_or(("", 0.0), |(name, q)| (*name, (1.0 - q) * summary.window_s));
+    let of = signal.of.map(|index| QUANTILES[index]);
+    let (quantile, room_s) = of.map_or(("", 0.0), |(name, q)| (name, (1.0 - q) * summary.window_s));
     let s = |seconds: f64| format_us(seconds * 1e6);
-    match signal.name.as_str() {
+    match signal.what {
         "sent_in_time" => format!("{percent:.2} % of the requests were sent in time"),
         "sent_in_time_worst_second" => format!("{percent:.2} % in the worst second"),
         "useful_work" => format!("the busiest core worked {percent:.0} % of the time"),
@@ -99,16 +97,14 @@ fn reason(summary: &Summary<'_>, signal: &Signal) -> String {
         "unsent_for_want_of_connections" => format!("{percent:.1} % were due and found no connection"),
         "imbalance_pool_lag" => "one core queued for connections that another had free".to_owned(),
         "imbalance_p99_ratio" => format!("one core's p99 is {value:.1} times another's"),
-        name if name.starts_with("stall_budget") => {
+        "stall_budget" => {
             let (away_s, busy_s) = stalls(summary.record);
             format!("stalls of {} where {quantile} has room for {}", s(away_s + busy_s), s(room_s))
         }
-        name if name.starts_with("tail_client_share") => {
-            format!("{percent:.0} % of the tail above {quantile} is the client's lag")
-        }
-        name if name.starts_with("throttled_budget") => {
+        "tail_client_share" => format!("{percent:.0} % of the tail above {quantile} is the client's lag"),
+        "throttled_budget" => {
             format!("throttled for {} where {quantile} has room for {}", s(value * room_s), s(room_s))
         }
-        name => format!("{name} is {value}"),
+        what => format!("{what} is {value}"),
     }
 }

@@ -6,7 +6,7 @@
 use super::summary::QUANTILES;
 use crate::plan::{Load, Plan};
 use crate::record::tally::LITTLE_MAX;
-use crate::record::vitals::Ledger;
+use crate::record::vitals::{Ledger, Shortages};
 use crate::record::{Latency, RunRecord, ShardRecord, Shares};
 use crate::units::Nanos;
 
@@ -19,6 +19,8 @@ const LEAST_BUDGET_S: f64 = 0.01;
 const RESOLUTION: Nanos = Nanos(300_000);
 /// A second with fewer intended requests says nothing by a few late ones.
 const SECOND_LEAST: u64 = 100;
+/// Share of a core's time beyond which its worker, not the server, is what limits the load.
+pub(super) const BUSY_SHARE: f64 = 0.85;
 /// From such a share of the stalls on, what others took of the cores is what they are called by.
 const OTHERS_SHARE: f64 = 0.8;
 /// Shards' p99s are compared where each has so many values.
@@ -56,8 +58,10 @@ pub enum Cause {
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
-    /// As the report names it; those of a quantile end in its name.
-    pub name: String,
+    /// What it is.
+    pub what: &'static str,
+    /// The quantile that it is about, by its place in [`QUANTILES`]; none: the run.
+    pub of: Option<usize>,
     /// `None`: not measured.
     pub value: Option<f64>,
     /// Where it ceases to be OK; below that, or above it where more is better.
@@ -66,8 +70,6 @@ pub struct Signal {
     pub verdict: Verdict,
     /// What it would be a sign of.
     cause: Option<Cause>,
-    /// The quantile that it is about; none: the run.
-    of: Option<f64>,
 }
 
 /// Who had how much of the response times from a quantile on, 0 to 1; they sum to 1.
@@ -82,7 +84,7 @@ pub struct Tail {
 }
 
 /// One quantile, judged.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quantile {
     /// 0 to 1.
     pub q: f64,
@@ -135,37 +137,35 @@ impl Cause {
 impl Health {
     /// Judges a run.
     pub fn new(plan: &Plan, record: &RunRecord) -> Self {
-        let window_s = record.window.as_secs_f64();
-        let mut signals = Signals { all: Vec::new() };
-        run_signals(&mut signals, plan, record, window_s);
+        let condition = Condition::new(record);
         let tails = QUANTILES.map(|(_, q)| tail(record, q));
-        for ((name, q), tail) in QUANTILES.into_iter().zip(tails) {
-            quantile_signals(&mut signals, record, window_s, (name, q), tail);
+        let mut signals = Signals::default();
+        run_signals(&mut signals, plan, record, &condition);
+        for (index, tail) in tails.iter().enumerate() {
+            quantile_signals(&mut signals, record, &condition, index, *tail);
         }
-        let signals = signals.all;
-        let worst = |of: Option<f64>| signals.iter().filter(move |signal| signal.of == of).map(|signal| signal.verdict);
-        let mut quantiles = QUANTILES.map(|(_, q)| {
-            let needed = LEAST_BUDGET_S / (1.0 - q);
-            let short = (1.0 - q) * window_s < LEAST_BUDGET_S * (1.0 - 1e-9);
-            let least = if short { Verdict::Suspect } else { Verdict::Ok };
-            let verdict = worst(Some(q)).max().unwrap_or_default().max(least);
-            Quantile { q, verdict, tail: None, needs_s: short.then_some(needed) }
-        });
-        for (quantile, tail) in quantiles.iter_mut().zip(tails) {
-            quantile.tail = tail.map(|(tail, _)| tail);
-        }
-        let of_quantiles = quantiles.iter().filter(|quantile| JUDGED.contains(&quantile.q));
-        let verdict = worst(None).chain(of_quantiles.map(|quantile| quantile.verdict)).max().unwrap_or_default();
-        let decides = |signal: &&Signal| {
-            signal.verdict == verdict && signal.of.is_none_or(|q| JUDGED.contains(&q)) && verdict > Verdict::Ok
+        let signals = signals.0;
+        let worst = |of: Option<usize>| {
+            let all = signals.iter().filter(|signal| signal.of == of).map(|signal| signal.verdict);
+            all.max().unwrap_or_default()
         };
+        let mut quantiles = [Quantile::default(); QUANTILES.len()];
+        for (index, (quantile, (_, q))) in quantiles.iter_mut().zip(QUANTILES).enumerate() {
+            let short = (1.0 - q) * condition.window_s < LEAST_BUDGET_S * (1.0 - 1e-9);
+            let least = if short { Verdict::Suspect } else { Verdict::Ok };
+            *quantile = Quantile {
+                q,
+                verdict: worst(Some(index)).max(least),
+                tail: tails[index].map(|(tail, _)| tail),
+                needs_s: short.then_some(LEAST_BUDGET_S / (1.0 - q)),
+            };
+        }
+        let judged = |of: &Option<usize>| of.is_none_or(|index| JUDGED.contains(&QUANTILES[index].1));
+        let of_quantiles = quantiles.iter().filter(|quantile| JUDGED.contains(&quantile.q));
+        let verdict = of_quantiles.map(|quantile| quantile.verdict).fold(worst(None), Verdict::max);
+        let decides = |signal: &&Signal| verdict > Verdict::Ok && signal.verdict == verdict && judged(&signal.of);
         let cause = signals.iter().filter(decides).filter_map(|signal| signal.cause).min();
         Self { verdict, cause, quantiles, signals }
-    }
-
-    /// The signal of this name.
-    pub fn signal(&self, name: &str) -> Option<&Signal> {
-        self.signals.iter().find(|signal| signal.name == name)
     }
 
     /// Whether a quantile that is printed is none.
@@ -175,28 +175,62 @@ impl Health {
 }
 
 impl Signal {
-    /// Whether it is about a quantile, and not about the run.
-    pub fn is_of_a_quantile(&self) -> bool {
-        self.of.is_some()
+    /// As the report names it; those of a quantile end in its name.
+    pub fn name(&self) -> String {
+        match self.of {
+            Some(index) => format!("{}_{}", self.what, QUANTILES[index].0.replace('.', "_")),
+            None => self.what.to_owned(),
+        }
+    }
+}
+
+/// What several signals are judged by.
+struct Condition {
+    window_s: f64,
+    /// The CPU share of the busiest worker.
+    busy: Option<f64>,
+    /// Stalls in seconds: of threads kept from running, and of busy ones.
+    stalls: (f64, f64),
+    /// It is a worker with more to do than it can.
+    saturated: bool,
+    /// Why cores stood still that were not busy.
+    away: Cause,
+    /// Why cores did not come round.
+    standstill: Cause,
+}
+
+impl Condition {
+    fn new(record: &RunRecord) -> Self {
+        let window_s = record.window.as_secs_f64();
+        let (busy, stalls) = (useful_work(record), stalls(record));
+        let away = kept_away(record, window_s);
+        // A core that could not come round for all its work did not stall: it had too much of it.
+        let standstill = if stalls.1 > stalls.0 { Cause::ClientLimited } else { away };
+        let saturated = busy.is_some_and(|share| share > BUSY_SHARE);
+        Self { window_s, busy, stalls, saturated, away, standstill }
+    }
+
+    /// What a core keeps back while it is busy all the time, it keeps back for want of a faster one.
+    fn unless_saturated(&self, cause: Cause) -> Cause {
+        if self.saturated { Cause::ClientLimited } else { cause }
     }
 }
 
 /// Signals under collection.
-struct Signals {
-    all: Vec<Signal>,
-}
+#[derive(Default)]
+struct Signals(Vec<Signal>);
 
 impl Signals {
     /// A signal of the run: OK up to the first limit, suspect up to the second, invalid above.
-    fn up_to(&mut self, name: &str, value: Option<f64>, (ok, suspect): (f64, f64), cause: Option<Cause>) {
+    fn up_to(&mut self, what: &'static str, value: Option<f64>, (ok, suspect): (f64, f64), cause: Option<Cause>) {
         let verdict = value.map_or(Verdict::Ok, |value| grade(value, ok, suspect));
-        self.all.push(Signal { name: name.to_owned(), value, limit: ok, verdict, cause, of: None });
+        self.0.push(Signal { what, of: None, value, limit: ok, verdict, cause });
     }
 
     /// The same, where more is better.
-    fn down_to(&mut self, name: &str, value: Option<f64>, (ok, suspect): (f64, f64), cause: Option<Cause>) {
+    fn down_to(&mut self, what: &'static str, value: Option<f64>, (ok, suspect): (f64, f64), cause: Option<Cause>) {
         let verdict = value.map_or(Verdict::Ok, |value| grade(-value, -ok, -suspect));
-        self.all.push(Signal { name: name.to_owned(), value, limit: ok, verdict, cause, of: None });
+        self.0.push(Signal { what, of: None, value, limit: ok, verdict, cause });
     }
 }
 
@@ -211,32 +245,25 @@ fn grade(value: f64, ok: f64, suspect: f64) -> Verdict {
 /// No bound: it makes nothing invalid.
 const NEVER: f64 = f64::INFINITY;
 
-fn run_signals(signals: &mut Signals, plan: &Plan, record: &RunRecord, window_s: f64) {
+fn run_signals(signals: &mut Signals, plan: &Plan, record: &RunRecord, condition: &Condition) {
     let counts = &record.total.counts;
     let is_open = plan.load != Load::Closed;
-    let busy = useful_work(record);
-    let saturated = busy.is_some_and(|share| share > 0.85);
-    // What a core keeps back while it is busy all the time, it keeps back for want of a faster one.
-    let late = Some(if saturated { Cause::ClientLimited } else { kept_away(record, window_s) });
+    let late = Some(condition.unless_saturated(condition.away));
     let share_of = |n: u64| (counts.intended > 0).then(|| n as f64 / counts.intended as f64);
     let in_time = share_of(counts.withheld).map(|withheld| 1.0 - withheld);
     signals.down_to("sent_in_time", in_time, (0.999, 0.99), late);
     signals.down_to("sent_in_time_worst_second", worst_second(record), (0.99, 0.95), late);
-    let limits = if is_open { (0.70, 0.85) } else { (0.85, NEVER) };
-    signals.up_to("useful_work", busy, limits, Some(Cause::ClientLimited));
+    let limits = if is_open { (0.70, BUSY_SHARE) } else { (BUSY_SHARE, NEVER) };
+    signals.up_to("useful_work", condition.busy, limits, Some(Cause::ClientLimited));
     signals.up_to("steal", record.strain.steal, (0.005, 0.03), Some(Cause::Steal));
     signals.up_to("run_delay", run_delay(record), (0.005, 0.02), Some(Cause::Steal));
     let throttled_s = record.strain.throttled.map(Nanos::as_secs_f64);
     signals.up_to("throttled_s", throttled_s, (0.0, NEVER), Some(Cause::Throttled));
     signals.up_to("cq_overflow", record.strain.ring_overflows.map(|n| n as f64), (0.0, NEVER), None);
-    let mut short = [0; 3];
-    for shard in &record.shards {
-        let shortages = shard.vitals.shortages;
-        let of_shard = [shortages.files, shortages.ports, shortages.buffers];
-        short.iter_mut().zip(of_shard).for_each(|(sum, n)| *sum += n);
-    }
-    for (name, n) in ["file_errors", "port_errors", "buffer_errors"].into_iter().zip(short) {
-        signals.up_to(name, Some(n as f64), (0.0, 0.0), Some(Cause::ClientLimited));
+    let mut short = Shortages::default();
+    record.shards.iter().for_each(|shard| short.add(shard.vitals.shortages));
+    for (what, n) in [("file_errors", short.files), ("port_errors", short.ports), ("buffer_errors", short.buffers)] {
+        signals.up_to(what, Some(n as f64), (0.0, 0.0), Some(Cause::ClientLimited));
     }
     signals.up_to("retransmit_ratio", retransmits(record), (0.0001, 0.001), Some(Cause::Network));
     let drops = record.strain.backlog_drops.map(|n| n as f64);
@@ -249,9 +276,9 @@ fn run_signals(signals: &mut Signals, plan: &Plan, record: &RunRecord, window_s:
     // Requests that no connection was free for are not the client's fault, but the percentiles are then a closed load's.
     let withheld_and_unsent = counts.withheld.min(counts.unsent);
     let pooled = if is_open { share_of(counts.unsent - withheld_and_unsent) } else { None };
-    let pool = if saturated { Cause::ClientLimited } else { Cause::Pool };
-    signals.up_to("unsent_for_want_of_connections", pooled, (0.001, NEVER), Some(pool));
-    let idle_elsewhere = imbalance(record, window_s);
+    let pool = Some(condition.unless_saturated(Cause::Pool));
+    signals.up_to("unsent_for_want_of_connections", pooled, (0.001, NEVER), pool);
+    let idle_elsewhere = imbalance(record, condition.window_s);
     signals.up_to("imbalance_pool_lag", idle_elsewhere, (0.0, NEVER), Some(Cause::Pool));
     signals.up_to("imbalance_p99_ratio", p99_ratio(record), (1.2, NEVER), None);
 }
@@ -259,30 +286,24 @@ fn run_signals(signals: &mut Signals, plan: &Plan, record: &RunRecord, window_s:
 fn quantile_signals(
     signals: &mut Signals,
     record: &RunRecord,
-    window_s: f64,
-    (name, q): (&str, f64),
+    condition: &Condition,
+    index: usize,
     tail: Option<(Tail, Nanos)>,
 ) {
-    let name = name.replace('.', "_");
-    let budget_s = (1.0 - q) * window_s;
-    let mut push = |what: &str, value: Option<f64>, limit: f64, verdict, cause| {
-        let name = format!("{what}_{name}");
-        signals.all.push(Signal { name, value, limit, verdict, cause: Some(cause), of: Some(q) });
+    let budget_s = (1.0 - QUANTILES[index].1) * condition.window_s;
+    let mut push = |what: &'static str, value: Option<f64>, limit: f64, verdict, cause| {
+        signals.0.push(Signal { what, of: Some(index), value, limit, verdict, cause: Some(cause) });
     };
-    let (away_s, busy_s) = stalls(record);
-    let share = (away_s + busy_s) / budget_s;
+    let share = (condition.stalls.0 + condition.stalls.1) / budget_s;
     let verdict = if share >= 0.5 { Verdict::Invalid } else { grade(share, 0.1, NEVER) };
-    // A core that could not come round for all its work did not stall: it had too much of it.
-    let cause = if busy_s > away_s { Cause::ClientLimited } else { kept_away(record, window_s) };
-    push("stall_budget", Some(share), 0.1, verdict, cause);
-    let saturated = useful_work(record).is_some_and(|share| share > 0.85);
-    let lateness = if saturated { Cause::ClientLimited } else { cause };
+    push("stall_budget", Some(share), 0.1, verdict, condition.standstill);
     let verdict = tail.map_or(Verdict::Ok, |(tail, lag)| match grade(tail.client, 0.05, 0.25) {
         Verdict::Invalid if lag <= RESOLUTION => Verdict::Suspect,
         Verdict::Suspect if lag <= RESOLUTION => Verdict::Ok,
         verdict => verdict,
     });
-    push("tail_client_share", tail.map(|(tail, _)| tail.client), 0.05, verdict, lateness);
+    let late = condition.unless_saturated(condition.standstill);
+    push("tail_client_share", tail.map(|(tail, _)| tail.client), 0.05, verdict, late);
     if let Some(throttled) = record.strain.throttled {
         let share = throttled.as_secs_f64() / budget_s;
         push("throttled_budget", Some(share), 0.1, grade(share, 0.1, 0.1), Cause::Throttled);

@@ -6,13 +6,11 @@ mod steadiness;
 pub use code::Code;
 
 use super::escape::escape;
+use super::health::BUSY_SHARE;
 use super::summary::{QUANTILES, Summary, lower_bound};
 use crate::plan::{Load, Plan};
 use crate::record::{Failure, Latency, RunRecord};
 use crate::units::format_us;
-
-/// Share of a core's time beyond which its worker, not the server, is what limits the load.
-const BUSY_SHARE: f64 = 0.85;
 
 /// One reason to doubt a number.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,7 +63,7 @@ impl Health {
     pub(super) fn new(health: &health::Health, record: &RunRecord) -> Self {
         let named = || QUANTILES.iter().map(|(name, _)| name.replace('.', "_")).zip(&health.quantiles);
         let signals = health.signals.iter().map(|signal| Signal {
-            name: signal.name.clone(),
+            name: signal.name(),
             value: signal.value,
             limit: Some(signal.limit).filter(|limit| limit.is_finite()),
             verdict: signal.verdict.name(),
