@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod fetch;
+pub mod files;
 #[cfg(test)]
 mod mutation;
 pub mod net;

@@ -206,6 +206,12 @@ impl fmt::Display for Share {
     }
 }
 
+/// Bytes, two hexadecimal digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).expect("four bits are a digit");
+    bytes.iter().flat_map(|&byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
+
 /// Reads a count: `1000`, `10k`, `1.5M`, `2G`; at most 2^53.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ use super::{bench, driver, exit, mask, note, outputs, progress, signals, stdout}
 use crate::engine::{self, Control};
 use crate::fetch::snapshot::Snapshot;
 use crate::fetch::{self, Lines, Observers, Policies};
+use crate::files;
 use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, Said, validate};
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::shard::Machine;
@@ -282,7 +283,8 @@ pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
     let (record, kept) = fetch::run(&plan, lines, policies, machine, cleared, &control, observers)?;
     drop(line);
     if let Some((path, text)) = jar.zip(kept) {
-        fs::write(&path, text).map_err(|error| format!("--cookie-jar {}: {error}", path.display()))?;
+        let saved = files::save(&path, |out| out.write_all(text.as_bytes()));
+        saved.map_err(|error| format!("--cookie-jar {}: {error}", path.display()))?;
     }
     reports.write(&Summary::new(&plan, &record))?;
     let lines = record.fetched.clone().unwrap_or_default();
@@ -464,7 +466,7 @@ impl Reports {
 
     fn write(&self, summary: &Summary<'_>) -> Result<(), String> {
         for (path, format) in &self.files {
-            let saved = report::save(path, |out| report::write(*format, summary, out));
+            let saved = files::save(path, |out| report::write(*format, summary, out));
             saved.map_err(|error| format!("--report {}: {error}", path.display()))?;
         }
         if !self.notes {

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::artefacts::ArtefactArgs;
 use super::spool::Spool;
+use crate::files;
 use crate::plan::PlanError;
 use crate::report::{self, Format, Summary, hlog};
 
@@ -225,7 +226,7 @@ impl Outputs {
     pub(super) fn write(&self, summary: &Summary<'_>, mut spool: Option<&mut Spool>) -> Result<(), String> {
         let mut first_error = None;
         for Output { option, path, content } in &self.files {
-            if let Err(error) = report::save(path, |out| content.write(summary, spool.as_deref_mut(), out)) {
+            if let Err(error) = files::save(path, |out| content.write(summary, spool.as_deref_mut(), out)) {
                 first_error.get_or_insert_with(|| format!("{option} {}: {error}", path.display()));
             }
         }

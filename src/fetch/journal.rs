@@ -16,8 +16,10 @@ use sha2::{Digest as _, Sha256};
 use super::FetchError;
 use super::line;
 use super::save_name::Names;
+use crate::files;
 use crate::plan::raw::Input;
 use crate::plan::{Fetch, Plan};
+use crate::units::hex;
 
 /// Additive, as that of the report.
 const SCHEMA_VERSION: u32 = 1;
@@ -162,17 +164,11 @@ fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// The file has its old content or the new one at every instant.
 fn write_run(path: &Path, run: &Run) -> io::Result<()> {
-    let sidecar = beside(path);
-    let folder = sidecar.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    let mut file = tempfile::Builder::new().prefix(".ringload-").permissions(mode).tempfile_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, run).map_err(io::Error::from)?;
-    file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    file.persist(&sidecar)?;
-    Ok(())
+    files::save(&beside(path), |out| {
+        serde_json::to_writer_pretty(&mut *out, run).map_err(io::Error::from)?;
+        out.write_all(b"\n")
+    })
 }
 
 /// SHA-256 in hex of what is asked for of each line, without secrets.
@@ -202,10 +198,6 @@ fn input_digest(urls: &[String], input: Option<&Input>) -> io::Result<Option<Str
             count => digest.update(&block[..count]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::record::outcome::Failure;
-use crate::units::Nanos;
+use crate::units::{Nanos, hex};
 
 /// Why a line has no answer, or none of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -299,7 +299,7 @@ impl Line<'_> {
                 Field::ContentType => map.serialize_entry(key, &self.content_type.map(String::from_utf8_lossy))?,
                 Field::File => map.serialize_entry(key, &self.file)?,
                 Field::Tag => map.serialize_entry(key, &self.tag)?,
-                Field::Sha256 => map.serialize_entry(key, &self.sha256.map(hexadecimal))?,
+                Field::Sha256 => map.serialize_entry(key, &self.sha256.map(|digest| hex(&digest)))?,
                 Field::Extracted => map.serialize_entry(key, &self.extracted)?,
                 Field::Body => match self.body {
                     Some(Body::Text(bytes)) => map.serialize_entry(key, &String::from_utf8_lossy(bytes))?,
@@ -319,10 +319,6 @@ fn millis(time: Nanos) -> f64 {
 
 fn rfc3339(unix: Nanos) -> String {
     humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + unix.to_std()).to_string()
-}
-
-fn hexadecimal(digest: [u8; 32]) -> String {
-    digest.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// JSON as serde_json writes it, with all controls and all that reorders text as `\u…`.

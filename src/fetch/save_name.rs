@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
+use crate::units::hex;
 use sha2::{Digest as _, Sha256};
 
 /// No part of a name is longer, in bytes; file systems take 255.
@@ -169,7 +170,7 @@ fn shorten(name: String) -> String {
 /// The first `bytes` bytes of the SHA-256 of all `pieces`, in hexadecimal.
 fn digest(pieces: &[&str], bytes: usize) -> String {
     let digest = pieces.iter().fold(Sha256::new(), |hasher, piece| hasher.chain_update(piece)).finalize();
-    digest.iter().take(bytes).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex(&digest[..bytes])
 }
 
 /// Checks what must hold for every URL: its name stays in the folder, is within the bounds of file systems, is made of

@@ -7,6 +7,7 @@ use super::escape::escape;
 use crate::plan::Expect;
 use crate::plan::expect::ExpectedBody;
 use crate::record::Tally;
+use crate::units::hex;
 
 /// So much of a text is shown to people; with the paragraph's label and a comma it fits into 80 columns.
 const COLUMNS_SHOWN: usize = 64;
@@ -53,9 +54,7 @@ impl BodyEcho {
     fn new(body: &ExpectedBody) -> Self {
         match body {
             ExpectedBody::Matches(pattern) => Self { pattern: Some(pattern.to_string()), sha256: None },
-            ExpectedBody::Equals { content, .. } => {
-                Self { pattern: None, sha256: Some(super::echo::hex(&Sha256::digest(content))) }
-            }
+            ExpectedBody::Equals { content, .. } => Self { pattern: None, sha256: Some(hex(&Sha256::digest(content))) },
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::plan::request::{HeaderEdit, is_secret_header};
 use crate::plan::schedule::Trace;
 use crate::plan::tls::Trust;
 use crate::plan::{Plan, Proxies, Tls};
-use crate::units::{Nanos, Share};
+use crate::units::{Nanos, Share, hex};
 
 /// URLs that are repeated by name; the digest covers the rest.
 const URLS_LISTED: u64 = 10;
@@ -292,10 +292,6 @@ pub(super) fn run_id(t0_unix: Nanos, config_digest: &str) -> String {
     digest.update(t0_unix.0.to_be_bytes());
     digest.update(config_digest.as_bytes());
     hex(&digest.finalize()[..8])
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,12 @@
 use super::*;
 
 #[test]
+fn bytes_are_two_digits_each() {
+    assert_eq!(hex(&[0, 0x0f, 0xa0, 0xff]), "000fa0ff");
+    assert_eq!(hex(&[]), "");
+}
+
+#[test]
 fn durations_are_exact_and_read_back_as_written() {
     for (text, ns) in [
         ("10s", 10 * NANOS_PER_S),

@@ -110,6 +110,8 @@ fn may_import(from: &str, to: &str) -> bool {
         _ if from == to => true,
         ("main" | "lib", _) => true,
         ("clock", to) => to == "units",
+        ("files", _) => false,
+        (from, "files") => ["fetch", "cli"].contains(&from),
         (from, "clock") => ["net", "engine", "fetch", "cli", "target"].contains(&from),
         ("target", to) => ["units", "net"].contains(&to),
         (from, "target") => from == "cli",

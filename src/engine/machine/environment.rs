@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::plan::shard::Machine;
 use crate::record::Environment;
 use crate::record::environment::{Cgroup, Platform};
+use crate::units::hex;
 
 /// Settings that decide how connections open, close and are paced, under `/proc/sys/net`.
 const SYSCTLS: [&str; 16] = [
@@ -97,7 +98,7 @@ fn sha256(path: &Path) -> io::Result<String> {
     let (mut digest, mut piece) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut piece)? {
-            0 => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(&digest.finalize())),
             n => digest.update(&piece[..n]),
         }
     }
