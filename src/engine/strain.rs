@@ -8,6 +8,7 @@ use super::control::Control;
 use super::machine::{cgroups, read};
 use crate::clock;
 use crate::record::Strain;
+use crate::record::vitals::STEAL_LOOK;
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// How often rings are looked at: each look lists what is in them.
@@ -22,16 +23,26 @@ pub(super) struct Meter {
     next_ring_look: Nanos,
     overflows: Option<u64>,
     at_t0: Option<Reading>,
+    /// Ticks at the last look at them, and when the next is due.
+    ticks: Option<Ticks>,
+    next_ticks: Nanos,
+    peak_steal: Option<f64>,
     at_end: Option<Reading>,
 }
 
 /// The counters at one instant; they only grow.
 #[derive(Clone, Copy)]
 struct Reading {
-    /// Ticks of the used CPUs: stolen, and all.
-    ticks: Option<(u64, u64)>,
+    ticks: Option<Ticks>,
     throttled: Option<Nanos>,
     drops: Option<u64>,
+}
+
+/// Ticks of the used CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticks {
+    stolen: u64,
+    all: u64,
 }
 
 impl Meter {
@@ -53,6 +64,10 @@ impl Meter {
             self.next_ring_look = Nanos(now.0 + RING_LOOK);
             self.look_at_rings();
         }
+        if now >= self.next_ticks {
+            self.next_ticks = Nanos(now.0 + STEAL_LOOK.0);
+            self.look_at_ticks();
+        }
         if now >= control.end() {
             self.at_end = Some(Reading::now(&self.cores));
         }
@@ -65,16 +80,19 @@ impl Meter {
         }
     }
 
+    fn look_at_ticks(&mut self) {
+        let before = std::mem::replace(&mut self.ticks, Ticks::now(&self.cores));
+        let share = before.zip(self.ticks).and_then(|(from, to)| to.stolen_since(from));
+        self.peak_steal = self.peak_steal.into_iter().chain(share).reduce(f64::max);
+    }
+
     /// What came of it, up to now where the end was not seen.
     pub(super) fn finish(self) -> Strain {
         let Some(from) = self.at_t0 else { return Strain::default() };
         let to = self.at_end.unwrap_or_else(|| Reading::now(&self.cores));
-        let steal = from.ticks.zip(to.ticks).and_then(|((stolen_from, all_from), (stolen_to, all_to))| {
-            let all = all_to.saturating_sub(all_from);
-            (all > 0).then(|| stolen_to.saturating_sub(stolen_from) as f64 / all as f64)
-        });
         Strain {
-            steal,
+            steal: from.ticks.zip(to.ticks).and_then(|(from, to)| to.stolen_since(from)),
+            peak_steal: self.peak_steal,
             throttled: from.throttled.zip(to.throttled).map(|(from, to)| Nanos(to.0.saturating_sub(from.0))),
             backlog_drops: from.drops.zip(to.drops).map(|(from, to)| to.saturating_sub(from)),
             ring_overflows: self.overflows,
@@ -85,24 +103,36 @@ impl Meter {
 impl Reading {
     fn now(cores: &[usize]) -> Self {
         Self {
-            ticks: read("/proc/stat").and_then(|text| ticks(&text, cores)),
+            ticks: Ticks::now(cores),
             throttled: cgroups().iter().filter_map(|folder| throttled(folder)).max(),
             drops: read("/proc/net/softnet_stat").and_then(|text| drops(&text)),
         }
     }
 }
 
-/// Ticks stolen from the CPUs `cores`, and all of theirs; `None` where one is not listed (proc(5)).
-fn ticks(stat: &str, cores: &[usize]) -> Option<(u64, u64)> {
-    let mut sum = (0, 0);
-    for core in cores {
-        let line = stat.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")))?;
-        // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
-        let fields: Vec<u64> = line.split_whitespace().take(8).filter_map(|field| field.parse().ok()).collect();
-        sum.0 += fields.get(7)?;
-        sum.1 += fields.iter().sum::<u64>();
+impl Ticks {
+    fn now(cores: &[usize]) -> Option<Self> {
+        Self::of(&read("/proc/stat")?, cores)
     }
-    Some(sum)
+
+    /// Those of the CPUs `cores`; `None` where one is not listed (proc(5)).
+    fn of(stat: &str, cores: &[usize]) -> Option<Self> {
+        let mut sum = Self { stolen: 0, all: 0 };
+        for core in cores {
+            let line = stat.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")))?;
+            // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+            let fields: Vec<u64> = line.split_whitespace().take(8).filter_map(|field| field.parse().ok()).collect();
+            sum.stolen += fields.get(7)?;
+            sum.all += fields.iter().sum::<u64>();
+        }
+        Some(sum)
+    }
+
+    /// The share of the time since `from` that was stolen.
+    fn stolen_since(self, from: Self) -> Option<f64> {
+        let all = self.all.saturating_sub(from.all);
+        (all > 0).then(|| self.stolen.saturating_sub(from.stolen) as f64 / all as f64)
+    }
 }
 
 /// How long the threads of a cgroup, version 2, were kept from running by its quota.
@@ -139,9 +169,10 @@ mod tests {
     #[test]
     fn only_the_used_cpus_count_for_steal() {
         let stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 10 0 20 60 0 0 5 5 0 0\ncpu1 1 1 1 1 1 1 1 93 0 0\n";
-        assert_eq!(ticks(stat, &[0]), Some((5, 100)));
-        assert_eq!(ticks(stat, &[0, 1]), Some((98, 200)));
-        assert_eq!(ticks(stat, &[2]), None);
+        let of = |cores: &[usize]| Ticks::of(stat, cores).map(|ticks| (ticks.stolen, ticks.all));
+        assert_eq!(of(&[0]), Some((5, 100)));
+        assert_eq!(of(&[0, 1]), Some((98, 200)));
+        assert_eq!(of(&[2]), None);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::units::{Nanos, Rate};
 
 /// Hosts that are remembered though no line needs them at the moment.
 const REMEMBERED: usize = 65_536;
-/// Requests that a rate would have allowed up to so long ago are made up for: cores may be late by some milliseconds.
-pub(super) const SLACK: Nanos = Nanos::from_millis(20);
+/// Requests that a rate would have allowed up to so long ago are made up for: cores may be late, most of all where others want them too.
+pub(super) const SLACK: Nanos = Nanos::from_millis(100);
 
 /// One scheme, host and port.
 #[derive(Debug)]

@@ -5,6 +5,8 @@ use crate::units::Nanos;
 
 /// Lateness of a core's heartbeat from which on it counts as a stall.
 pub const STALL: Nanos = Nanos::from_millis(1);
+/// How often it is looked at how much was stolen.
+pub const STEAL_LOOK: Nanos = Nanos::from_millis(500);
 /// So many stalls of a core are kept one by one; more are in the sums alone.
 const LISTED_MAX: usize = 4_096;
 
@@ -73,6 +75,8 @@ pub struct Vitals {
 pub struct Strain {
     /// The share of the used CPUs' time that the hypervisor gave to others, 0 to 1.
     pub steal: Option<f64>,
+    /// The largest such share between two looks, [`STEAL_LOOK`] apart.
+    pub peak_steal: Option<f64>,
     /// Time that the cgroup's quota kept threads of the process's group from running.
     pub throttled: Option<Nanos>,
     /// Packets that the kernel dropped on their way in, its backlog being full.

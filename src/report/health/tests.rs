@@ -105,6 +105,20 @@ fn stalls_that_others_made_are_called_by_them() {
 }
 
 #[test]
+fn a_stall_that_is_longer_than_what_was_stolen_around_it_is_the_client_s() {
+    let with = |peak| {
+        let mut run = open();
+        send(&mut run, |run, shard, intended, left| run.stalled_request(shard, intended, left, MS));
+        stall(&mut run, 5_000, 1_000, false);
+        let (plan, mut record) = run.finish();
+        (record.strain.steal, record.strain.peak_steal) = (Some(0.045), Some(peak));
+        Health::new(&plan, &record).cause
+    };
+    assert_eq!(with(0.06), Some(Cause::ClientStall), "at most 240 ms of two cores' 2 s around it");
+    assert_eq!(with(0.25), Some(Cause::Steal), "the whole second");
+}
+
+#[test]
 fn a_small_stall_is_seen_by_far_quantiles_alone() {
     let mut run = open();
     send(&mut run, |run, shard, intended, _| run.request(shard, intended, 0, MS, Outcome::Answered(200)));
