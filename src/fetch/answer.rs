@@ -14,10 +14,13 @@ use super::save::Part;
 use crate::plan::fetch::Output;
 use crate::record::Failure;
 use crate::wire::content::{ContentDecoder, ContentError};
-use crate::wire::decode::Head;
+use crate::wire::decode::{BodyLength, Head};
 
 /// So much of a header is kept.
 const VALUE_BYTES_MAX: usize = 256;
+
+/// A body that nobody waits for: it is there as soon as its head.
+const SMALL_BYTES: u64 = 64 * 1024;
 
 /// What an answer has told so far.
 #[derive(Debug, Default)]
@@ -76,6 +79,17 @@ impl Answer {
     pub(super) fn of(head: &Head<'_>) -> Self {
         let kept = |value: &[u8]| value[..value.len().min(VALUE_BYTES_MAX)].into();
         Self { status: head.status, content_type: head.header("content-type").map(kept), ..Self::default() }
+    }
+
+    /// Takes a body of so many bytes as read, where nothing but their number is asked for; says whether it is so.
+    pub(super) fn counts_alone(&mut self, length: BodyLength, output: &Output, policies: &Policies) -> bool {
+        let BodyLength::Known(bytes) = length else { return false };
+        let asked_for = output.save.is_some() || output.sha256 || keeps_body(output, policies);
+        let counts = !asked_for && bytes <= SMALL_BYTES.min(output.max_body);
+        if counts {
+            self.bytes = bytes;
+        }
+        counts
     }
 
     /// A body has come to its end.

@@ -19,7 +19,7 @@ use super::line::Kind;
 use super::record;
 use super::redirect::Chain;
 use super::unique::{Seen, Sighting};
-use super::writer::{Message, Record};
+use super::writer::{Message, Records};
 use crate::clock;
 use crate::plan::Plan;
 use crate::plan::fetch::{Asked, BYTES_MAX, parse_line};
@@ -179,9 +179,11 @@ impl Dispatcher {
         if let Err(problem) = dealt {
             let url = if json { String::new() } else { String::from_utf8_lossy(line).into_owned() };
             let error = Error::new(Kind::Input, problem);
-            let text = record::refused(self.shared.policies.fields, self.lines, &url, &error);
+            let mut records = Records::default();
+            let fields = self.shared.policies.fields;
+            records.add(place, |out| record::write_refused(fields, self.lines, &url, &error, out));
             self.shared.refuse(self.lines, &error);
-            let _ = self.records.send(Message::Records(vec![Record { place, text }]));
+            let _ = self.records.send(Message::Records(records));
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Host {
     /// No other one of the run has it.
     pub(crate) number: u64,
     pub(crate) origin: Origin,
+    /// That origin as URLs begin with it.
+    pub(crate) url: Box<str>,
     state: Mutex<State>,
 }
 
@@ -55,7 +57,8 @@ impl Host {
     fn new(number: u64, origin: Origin, rate: Option<Rate>, now: Nanos) -> Self {
         let pace = Pace::new(rate.map(|rate| Bucket::at_rate(rate, SLACK, now)));
         let (rest, connecting) = (HostRest::default(), Rest::default());
-        Self { number, origin, state: Mutex::new(State { in_flight: 0, answered: false, rest, connecting, pace }) }
+        let url = origin.to_string().into();
+        Self { number, origin, url, state: Mutex::new(State { in_flight: 0, answered: false, rest, connecting, pace }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,5 +1,6 @@
 //! One line on its way: what it asks for now, and what has been tried for it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::host::Host;
@@ -112,7 +113,12 @@ impl Job {
     }
 
     /// What it asks for now, without credentials.
-    pub(crate) fn final_url(&self) -> String {
-        format!("{}{}", self.site.origin, self.target)
+    pub(crate) fn final_url(&self) -> Cow<'_, str> {
+        let base = &*self.host.url;
+        // Nearly always as it was typed.
+        match self.url.strip_prefix(base) {
+            Some(rest) if *rest == *self.target => Cow::Borrowed(&*self.url),
+            _ => Cow::Owned([base, &*self.target].concat()),
+        }
     }
 }

@@ -24,15 +24,16 @@ pub(super) struct Form {
     pub(super) body: Option<BodyText>,
 }
 
-/// The record of a line that came to an answer, or to an error; with its line end.
-pub(super) fn of(
+/// Appends the record of a line that came to an answer, or to an error; with its line end.
+pub(super) fn write(
     form: Form,
     job: &Job,
     answer: Option<&Answer>,
     error: Option<&Error>,
     ok: bool,
     times: Times,
-) -> Vec<u8> {
+    out: &mut Vec<u8>,
+) {
     let final_url = (job.tried.attempts > 0).then(|| job.final_url());
     let body = answer.and_then(|answer| answer.body.as_deref()).zip(form.body);
     let line = Line {
@@ -59,17 +60,11 @@ pub(super) fn of(
             BodyText::Base64 => Body::Base64(bytes),
         }),
     };
-    written(form.fields, &line)
+    line.write(form.fields, out);
 }
 
-/// The record of a line that asks for nothing that can be had.
-pub(super) fn refused(fields: Fields, line: u64, url: &str, error: &Error) -> Vec<u8> {
+/// Appends the record of a line that asks for nothing that can be had.
+pub(super) fn write_refused(fields: Fields, line: u64, url: &str, error: &Error, out: &mut Vec<u8>) {
     let error = Some((error.kind, error.detail.as_str()));
-    written(fields, &Line { line, url, error, ..Line::default() })
-}
-
-fn written(fields: Fields, line: &Line<'_>) -> Vec<u8> {
-    let mut text = Vec::with_capacity(512);
-    line.write(fields, &mut text);
-    text
+    Line { line, url, error, ..Line::default() }.write(fields, out);
 }

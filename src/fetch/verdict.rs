@@ -58,7 +58,7 @@ pub(super) fn judge(
     if (300..400).contains(&head.status) {
         let max = if job.robots_of.is_some() { robots::REDIRECTS_MAX } else { fetch.max_redirects };
         let policy = redirect::Policy { max, allow_downgrade: fetch.allow_downgrade };
-        let url = job.final_url();
+        let url = job.final_url().into_owned();
         let sent = Sent { method: &job.method, url: &url, cookies: flight.cookies.as_deref().unwrap_or_default() };
         return match job.chain.next(policy, sent, head.status, head.header("location")) {
             Next::Stop => Verdict::Final,

@@ -20,7 +20,7 @@ use super::record::{self, Form, Times};
 use super::retry::{Decision, Retries};
 use super::save::Folder;
 use super::verdict::{self, Verdict};
-use super::writer::{Message, Record};
+use super::writer::{Message, Records};
 use crate::clock;
 use crate::engine::Seat;
 use crate::engine::control::NEVER;
@@ -32,9 +32,6 @@ use crate::record::{Failure, Fetched, Outcome, Stamps, reason};
 use crate::units::Nanos;
 use crate::wire::content::ContentDecoder;
 use crate::wire::decode::{BodyLength, Head};
-
-/// Records go to the writer at every beat, or when there are so many.
-const RECORDS_AT_ONCE: usize = 256;
 
 /// One core's part of a retrieval.
 pub(crate) struct Retrieval {
@@ -56,7 +53,7 @@ pub(super) struct State {
     /// Of bodies, where they are saved.
     folder: Option<Folder>,
     /// Not yet with the writer.
-    records: Vec<Record>,
+    records: Records,
     fetched: Fetched,
     /// Why the last failure happened, until its ticket ends.
     reason: Option<(Failure, String)>,
@@ -84,7 +81,7 @@ impl Retrieval {
             counts: shared.live.counts(seat.shard.place),
             retries: Retries::new(verdict::policy(fetch), budget, plan.seed, seat.shard.index),
             folder,
-            records: Vec::new(),
+            records: Records::default(),
             fetched: Fetched::default(),
             reason: None,
         };
@@ -165,7 +162,6 @@ impl Retrieval {
     ) {
         let ok = error.is_none() && answer.is_some_and(|answer| answer.status < 400);
         let form = Form { fields: self.shared.policies.fields, body: self.fetch().output.body_in_json };
-        let text = record::of(form, job, answer, error, ok, times);
         let fetched = &mut state.fetched;
         fetched.lines += 1;
         fetched.ok += u64::from(ok);
@@ -174,9 +170,9 @@ impl Retrieval {
             fetched.count_error(error.kind.name(), 1);
         }
         state.counts.concluded(job, answer.map(|answer| answer.status), error, ok, times.response);
-        state.records.push(Record { place: job.place, text });
+        state.records.add(job.place, |out| record::write(form, job, answer, error, ok, times, out));
         self.shared.one_done();
-        if state.records.len() >= RECORDS_AT_ONCE {
+        if state.records.are_enough() {
             self.hand_over(state);
         }
     }
@@ -184,7 +180,8 @@ impl Retrieval {
     fn hand_over(&self, state: &mut State) {
         if !state.records.is_empty() {
             // The writer is gone only where it could not write, and says so itself.
-            let _ = self.records.send(Message::Records(std::mem::take(&mut state.records)));
+            let next = Records::like(&state.records);
+            let _ = self.records.send(Message::Records(std::mem::replace(&mut state.records, next)));
         }
     }
 
@@ -368,7 +365,7 @@ impl Sink for Retrieval {
         let (output, policies) = (&self.fetch().output, &self.shared.policies);
         self.keep_cookies(ticket, head);
         let (wanted, part, is_robots) = {
-            let State { flights, retries, folder, .. } = &mut *self.state.borrow_mut();
+            let State { flights, retries, folder, counts, .. } = &mut *self.state.borrow_mut();
             let flight = flights.at(ticket.line);
             let mut answer = Answer::of(head);
             if head.body == BodyLength::None {
@@ -379,6 +376,13 @@ impl Sink for Retrieval {
             flight.verdict = verdict::judge(self.fetch(), retries, elapsed, flight, head);
             let wanted = head.body != BodyLength::None && matches!(flight.verdict, Verdict::Final);
             let is_robots = flight.job.robots_of.is_some();
+            if wanted && !is_robots && !self.plan.decode {
+                let answer = flight.answer.as_mut().expect("it has just come");
+                if answer.counts_alone(head.body, output, policies) {
+                    counts.received(answer.bytes as usize);
+                    return Ok(Body::Discard);
+                }
+            }
             let folder = folder.as_mut().filter(|_| wanted && head.status < 400 && !is_robots);
             (wanted, folder.map(Folder::begin).transpose(), is_robots)
         };

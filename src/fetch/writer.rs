@@ -11,22 +11,49 @@ use super::Shared;
 /// Power loss takes away what was written in so much time.
 const FLUSH: Duration = Duration::from_millis(200);
 
+/// Records go to the writer when there are so many, or so many bytes of them.
+const RECORDS_AT_ONCE: usize = 256;
+const BYTES_AT_ONCE: usize = 1 << 20;
+
 /// What the writer is told.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// Lines that came to their end.
-    Records(Vec<Record>),
+    Records(Records),
     /// No more come.
     End,
 }
 
-/// A line's record.
-#[derive(Debug)]
-pub(crate) struct Record {
-    /// Its place in an ordered output.
-    pub(crate) place: u64,
-    /// With its line end.
-    pub(crate) text: Vec<u8>,
+/// The records of some lines.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    /// One after the other, each with its line end.
+    text: Vec<u8>,
+    /// The place of each in an ordered output, and where its text ends.
+    ends: Vec<(u64, usize)>,
+}
+
+impl Records {
+    /// Room for as much as there was in `others`.
+    pub(crate) fn like(others: &Self) -> Self {
+        let room = others.text.len().min(BYTES_AT_ONCE);
+        Self { text: Vec::with_capacity(room), ends: Vec::with_capacity(others.ends.len()) }
+    }
+
+    /// Adds the record of the line at `place`, as `write` appends it.
+    pub(crate) fn add(&mut self, place: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.text);
+        self.ends.push((place, self.text.len()));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// There is no use in waiting for more.
+    pub(crate) fn are_enough(&self) -> bool {
+        self.ends.len() >= RECORDS_AT_ONCE || self.text.len() >= BYTES_AT_ONCE
+    }
 }
 
 /// Writes records to a file, or standard output where there is none.
@@ -109,17 +136,16 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, records: Vec<Record>) {
-        let count = records.len() as u64;
-        for record in records {
-            match &mut self.waiting {
-                None => self.buffer.extend_from_slice(&record.text),
-                Some(waiting) => {
-                    waiting.insert(record.place, record.text);
-                }
-            }
+    fn take(&mut self, records: Records) {
+        let Some(waiting) = &mut self.waiting else {
+            self.buffer.extend_from_slice(&records.text);
+            return self.shared.written(records.ends.len() as u64);
+        };
+        let mut start = 0;
+        for (place, end) in records.ends {
+            waiting.insert(place, records.text[start..end].to_vec());
+            start = end;
         }
-        let Some(waiting) = &mut self.waiting else { return self.shared.written(count) };
         while let Some(first) = waiting.first_entry().filter(|first| *first.key() == self.next) {
             self.buffer.extend_from_slice(&first.remove());
             self.next += 1;
