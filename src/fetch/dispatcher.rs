@@ -25,13 +25,16 @@ use crate::plan::Plan;
 use crate::plan::fetch::{Asked, BYTES_MAX, parse_line};
 use crate::plan::origin::{Site, parse_site, push_target, split};
 use crate::plan::raw::Input;
+use crate::units::Nanos;
 
 /// Lines of one core that go out together.
 const LINES_AT_ONCE: usize = 128;
 /// The input is read in pieces of this size.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// How often a full window is looked at again.
-const LOOK: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_millis(2);
+/// How long a full window is left to drain by an eighth before less is taken for enough.
+const PATIENCE: Nanos = Nanos::from_millis(20);
 /// Sites that are kept in mind.
 const SITES_MAX: usize = 65_536;
 /// A host has no more than its share with fewer lines than this.
@@ -51,6 +54,8 @@ pub(super) struct Dispatcher {
     sites: HashMap<Box<str>, KnownSite>,
     hasher: RandomState,
     method: Arc<str>,
+    /// Room for what a line asks for.
+    target: String,
     /// Lines that were read, and those of them that ask for something.
     lines: u64,
     places: u64,
@@ -100,6 +105,7 @@ impl Dispatcher {
             sites,
             hasher,
             method,
+            target: String::new(),
             lines: 0,
             places: 0,
             seen,
@@ -198,8 +204,11 @@ impl Dispatcher {
     fn deal(&mut self, place: u64, asked: &Asked<'_>) -> Result<(), String> {
         let (site_text, rest) = split(&asked.url)?;
         let (site, host, core) = self.site(site_text)?;
-        let mut target = String::new();
+        let mut target = std::mem::take(&mut self.target);
+        target.clear();
         push_target(&mut target, rest);
+        let other_target = (target != rest).then(|| target.as_str().into());
+        self.target = target;
         let method = match asked.method.as_deref() {
             Some(method) if method != &*self.method => method.into(),
             _ => Arc::clone(&self.method),
@@ -208,7 +217,7 @@ impl Dispatcher {
             let body = asked.body.as_ref().map(|body| bytes::Bytes::copy_from_slice(body));
             Box::new(Own { headers: asked.headers.clone(), body })
         });
-        self.batches[core].push(Box::new(Job {
+        self.batches[core].push(Job {
             line: self.lines,
             place,
             url: asked.url.as_ref().into(),
@@ -217,13 +226,14 @@ impl Dispatcher {
             own,
             host,
             site,
-            target: target.into(),
+            other_target,
+            target_at: site_text.len() as u32,
             tried: Tried::default(),
             chain: Chain::default(),
             is_abroad: false,
             is_bodiless: false,
             robots_of: None,
-        }));
+        });
         self.shared.one_dealt();
         if self.batches[core].len() >= LINES_AT_ONCE {
             self.send(core);
@@ -261,7 +271,13 @@ impl Dispatcher {
             return;
         }
         self.flush();
-        while self.shared.under_way(self.places) >= window && clock::now() < self.shared.control.end() {
+        // Lines in bulk are cheaper than one by one; but those that only wait must not keep the others out.
+        let (resume, patience) = (window - window / 8, clock::now().0 + PATIENCE.0);
+        while clock::now() < self.shared.control.end() {
+            let under_way = self.shared.under_way(self.places);
+            if under_way <= resume || (under_way < window && clock::now().0 >= patience) {
+                return;
+            }
             thread::sleep(LOOK);
         }
     }

@@ -109,7 +109,7 @@ impl Flight {
     /// The bytes of its request in this form, its body included where it is small.
     pub(super) fn render(&self, plan: &Plan, form: u32, out: &mut Vec<u8>) {
         let own_body = self.own_body().map(Bytes::len);
-        encode::render_as(plan.proxies.form(form), out, &self.template, &self.job.target, own_body);
+        encode::render_as(plan.proxies.form(form), out, &self.template, self.job.target(), own_body);
         if let Some(cookies) = &self.cookies {
             add_cookies(out, cookies);
         }

@@ -18,6 +18,9 @@ const REMEMBERED: usize = 65_536;
 /// Requests that a rate would have allowed up to so long ago are made up for: cores may be late, most of all where others want them too.
 pub(super) const SLACK: Nanos = Nanos::from_millis(100);
 
+/// A core that was refused a request is thought to want one for so long; it asks again sooner.
+const WANTED: Nanos = Nanos::from_millis(5);
+
 /// One scheme, host and port.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -32,12 +35,22 @@ pub(crate) struct Host {
 #[derive(Debug)]
 struct State {
     in_flight: u32,
+    /// By core.
+    parts: Vec<Part>,
     /// It has answered something.
     answered: bool,
     rest: HostRest,
     /// After failed connects, as the pool has it: nobody is to wait there.
     connecting: Rest,
     pace: Pace,
+}
+
+/// A core's part of a host.
+#[derive(Clone, Copy, Debug, Default)]
+struct Part {
+    in_flight: u32,
+    /// When it last wanted a request and could have none.
+    refused: Nanos,
 }
 
 /// Whether a host may have one more request.
@@ -58,15 +71,21 @@ impl Host {
         let pace = Pace::new(rate.map(|rate| Bucket::at_rate(rate, SLACK, now)));
         let (rest, connecting) = (HostRest::default(), Rest::default());
         let url = origin.to_string().into();
-        Self { number, origin, url, state: Mutex::new(State { in_flight: 0, answered: false, rest, connecting, pace }) }
+        Self {
+            number,
+            origin,
+            url,
+            state: Mutex::new(State { in_flight: 0, parts: Vec::new(), answered: false, rest, connecting, pace }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no policy panics with the lock")
     }
 
-    /// Asks for one more request at `now`, of at most so many in flight.
-    pub(crate) fn admit(&self, now: Nanos, most: u32) -> Admission {
+    /// A core asks for one more request at `now`, of at most so many in flight. It leaves it to those that want one, too,
+    /// and have fewer.
+    pub(crate) fn admit(&self, core: usize, now: Nanos, most: u32) -> Admission {
         let state = &mut *self.state();
         match state.rest.admission(now) {
             rest::Admission::Down => return Admission::Down,
@@ -74,20 +93,23 @@ impl Host {
             rest::Admission::Now if now < state.connecting.until => return Admission::From(state.connecting.until),
             rest::Admission::Now => {}
         }
-        if state.in_flight >= if state.answered { most } else { 1 } {
+        if state.in_flight >= if state.answered { most } else { 1 } || state.leaves_it(core, now) {
+            state.part(core).refused = now;
             return Admission::Full;
         }
         if let Err(at) = state.pace.take(now) {
             return Admission::From(at);
         }
         state.in_flight += 1;
+        state.part(core).in_flight += 1;
         Admission::Go
     }
 
-    /// A request that was begun at `started` has ended at `now`; says what begins with that: a rest, or being down.
-    pub(crate) fn ended(&self, outcome: Outcome, started: Nanos, now: Nanos) -> Option<rest::Admission> {
+    /// A request of a core that was begun at `started` has ended at `now`; says what begins with that: a rest, or being down.
+    pub(crate) fn ended(&self, core: usize, outcome: Outcome, started: Nanos, now: Nanos) -> Option<rest::Admission> {
         let state = &mut *self.state();
         state.in_flight -= 1;
+        state.part(core).in_flight -= 1;
         match outcome {
             Outcome::Answered(_) => {
                 state.answered = true;
@@ -121,6 +143,22 @@ impl Host {
     /// It asked to be left alone for so long after `now`.
     pub(crate) fn hold(&self, now: Nanos, time: Nanos) {
         self.state().rest.hold(now, time);
+    }
+}
+
+impl State {
+    fn part(&mut self, core: usize) -> &mut Part {
+        if self.parts.len() <= core {
+            self.parts.resize(core + 1, Part::default());
+        }
+        &mut self.parts[core]
+    }
+
+    /// Another core wants a request, too, and has fewer of them.
+    fn leaves_it(&mut self, core: usize, now: Nanos) -> bool {
+        let own = self.part(core).in_flight;
+        let wants = |part: &Part| part.refused > Nanos::ZERO && now.0 < part.refused.0 + WANTED.0;
+        self.parts.iter().enumerate().any(|(other, part)| other != core && part.in_flight < own && wants(part))
     }
 }
 
@@ -181,10 +219,29 @@ mod tests {
     #[test]
     fn a_host_has_one_request_until_its_first_answer_and_its_number_after_that() {
         let host = host(None);
-        let admitted = || (0..10).filter(|_| host.admit(ms(1), 6) == Admission::Go).count();
-        assert_eq!((admitted(), host.admit(ms(1), 6)), (1, Admission::Full));
-        host.ended(OK, ms(0), ms(1));
-        assert_eq!((admitted(), host.admit(ms(1), 6)), (6, Admission::Full));
+        let admitted = || (0..10).filter(|_| host.admit(0, ms(1), 6) == Admission::Go).count();
+        assert_eq!((admitted(), host.admit(0, ms(1), 6)), (1, Admission::Full));
+        host.ended(0, OK, ms(0), ms(1));
+        assert_eq!((admitted(), host.admit(0, ms(1), 6)), (6, Admission::Full));
+    }
+
+    #[test]
+    fn cores_that_want_a_host_have_equal_parts_of_it_and_one_alone_has_all() {
+        let host = host(None);
+        host.admit(0, ms(1), 6);
+        host.ended(0, OK, ms(0), ms(1));
+        assert_eq!((0..7).filter(|_| host.admit(0, ms(1), 6) == Admission::Go).count(), 6);
+        assert_eq!(host.admit(1, ms(2), 6), Admission::Full);
+        let mut asked = |core: usize, of: usize| {
+            host.ended(of, OK, ms(1), ms(3));
+            host.admit(core, ms(3), 6) == Admission::Go
+        };
+        assert!(!asked(0, 0), "it is left to the other core");
+        assert_eq!((host.admit(1, ms(3), 6), host.admit(1, ms(3), 6)), (Admission::Go, Admission::Full));
+        assert!(asked(1, 0) && asked(1, 0), "up to its part");
+        assert!(asked(0, 0) && asked(1, 1), "which each keeps");
+        host.ended(1, OK, ms(3), ms(9));
+        assert_eq!(host.admit(0, ms(9), 6), Admission::Go, "nobody has wanted it for a while");
     }
 
     #[test]
@@ -192,10 +249,10 @@ mod tests {
         let host = host(None);
         let (mut now, mut tries, mut longest) = (Nanos::ZERO, 0, Nanos::ZERO);
         loop {
-            match host.admit(now, 6) {
+            match host.admit(0, now, 6) {
                 Admission::Go => {
                     tries += 1;
-                    host.ended(REFUSED, now, now);
+                    host.ended(0, REFUSED, now, now);
                 }
                 Admission::From(at) => {
                     longest = longest.max(Nanos(at.0 - now.0));
@@ -211,11 +268,11 @@ mod tests {
     #[test]
     fn its_rate_is_kept_and_what_it_asks_for_too() {
         let host = host(Some("10"));
-        host.admit(ms(0), 6);
-        host.ended(OK, ms(0), ms(0));
-        assert_eq!(host.admit(ms(1), 6), Admission::From(ms(100)));
+        host.admit(0, ms(0), 6);
+        host.ended(0, OK, ms(0), ms(0));
+        assert_eq!(host.admit(0, ms(1), 6), Admission::From(ms(100)));
         host.hold(ms(1), Nanos::from_secs(3));
-        assert_eq!(host.admit(ms(100), 6), Admission::From(ms(3_001)));
+        assert_eq!(host.admit(0, ms(100), 6), Admission::From(ms(3_001)));
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub(crate) struct Job {
     /// Where it is to be asked for now: the URL's own place, or where a redirect leads.
     pub(crate) host: Arc<Host>,
     pub(crate) site: Arc<Site>,
-    pub(crate) target: Box<str>,
+    /// What is asked for there; `None` where it is what the URL says from `target_at` on.
+    pub(crate) other_target: Option<Box<str>>,
+    pub(crate) target_at: u32,
     pub(crate) tried: Tried,
     /// Its redirects.
     pub(crate) chain: Chain,
@@ -41,9 +43,8 @@ pub(crate) struct Job {
     pub(crate) robots_of: Option<Box<Origin>>,
 }
 
-/// Lines on their way to a core.
-#[allow(clippy::vec_box, reason = "they go from queue to flight to timer and back: the box is moved, not the line")]
-pub(crate) type Jobs = Vec<Box<Job>>;
+/// Lines on their way to a core, which gives each a box of its own: memory is freed where it was taken.
+pub(crate) type Jobs = Vec<Job>;
 
 /// Headers and body of a line.
 #[derive(Debug)]
@@ -103,7 +104,8 @@ impl Job {
             own: None,
             host: Arc::clone(&self.host),
             site: Arc::clone(&self.site),
-            target: ROBOTS_TARGET.into(),
+            other_target: None,
+            target_at: 0,
             tried: Tried { is_allowed: true, ..Tried::default() },
             chain: Chain::default(),
             is_abroad: self.is_abroad,
@@ -116,9 +118,12 @@ impl Job {
     pub(crate) fn final_url(&self) -> Cow<'_, str> {
         let base = &*self.host.url;
         // Nearly always as it was typed.
-        match self.url.strip_prefix(base) {
-            Some(rest) if *rest == *self.target => Cow::Borrowed(&*self.url),
-            _ => Cow::Owned([base, &*self.target].concat()),
-        }
+        let as_typed = self.other_target.is_none() && self.url[..self.target_at as usize] == *base;
+        if as_typed { Cow::Borrowed(&*self.url) } else { Cow::Owned([base, self.target()].concat()) }
+    }
+
+    /// What it asks its host for now: path and query.
+    pub(crate) fn target(&self) -> &str {
+        self.other_target.as_deref().unwrap_or(&self.url[self.target_at as usize..])
     }
 }

@@ -77,7 +77,7 @@ impl Retrieval {
     /// The cookies that go with a request.
     pub(super) fn cookies(&self, job: &Job) -> Option<String> {
         let jar = self.shared.jar.as_ref()?;
-        jar.lock().expect("no cookie panics").header(&job.site.origin, &job.target)
+        jar.lock().expect("no cookie panics").header(&job.site.origin, job.target())
     }
 
     /// Keeps the cookies of an answer.
@@ -86,7 +86,7 @@ impl Retrieval {
         let set = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case(b"set-cookie"));
         let mut jar = jar.lock().expect("no cookie panics");
         for (_, value) in set {
-            self.with_job(ticket, |job| jar.store(&job.site.origin, &job.target, value));
+            self.with_job(ticket, |job| jar.store(&job.site.origin, job.target(), value));
         }
     }
 }

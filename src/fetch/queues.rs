@@ -40,8 +40,9 @@ pub(super) struct Queues {
     forget_above: usize,
     /// Until when the rate of the whole run allows nothing.
     paced: Nanos,
-    /// Several cores share the hosts.
-    shared: bool,
+    /// Whose lines these are, and of how many cores: they share the hosts.
+    core: usize,
+    cores: usize,
 }
 
 /// What limits lines beside their hosts' own states.
@@ -76,6 +77,8 @@ pub(super) struct Local {
     /// Requests of this core.
     in_flight: u32,
     standing: Standing,
+    /// It is looked at again soon, as its requests may be other cores'.
+    looked_at: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +100,9 @@ enum Timer {
 }
 
 impl Queues {
-    pub(super) fn new(shared: bool) -> Self {
-        Self { shared, forget_above: HOSTS_MAX, ..Self::default() }
+    /// None yet, of the core of this number among so many.
+    pub(super) fn new(core: usize, cores: usize) -> Self {
+        Self { core, cores, forget_above: HOSTS_MAX, ..Self::default() }
     }
 
     /// Takes a line in that may go as soon as its host may have it.
@@ -153,7 +157,7 @@ impl Queues {
                     continue;
                 }
             }
-            match local.host.admit(now, limits.per_host) {
+            match local.host.admit(self.core, now, limits.per_host) {
                 Admission::Go => {
                     let job = local.lines.pop_front();
                     local.in_flight += 1;
@@ -170,7 +174,7 @@ impl Queues {
                 }
                 Admission::Full => {
                     local.standing = Standing::Full;
-                    if self.shared {
+                    if self.cores > 1 && !std::mem::replace(&mut local.looked_at, true) {
                         self.set(Nanos(now.0 + LOOK.0), Timer::Host(number));
                     }
                 }
@@ -261,6 +265,7 @@ impl Queues {
                 }
                 Timer::Host(number) => {
                     let Some(local) = self.hosts.get_mut(&number) else { continue };
+                    local.looked_at = false;
                     if matches!(local.standing, Standing::Full | Standing::Held) {
                         local.standing = Standing::Ready;
                         self.ready.push_back(number);
@@ -286,7 +291,7 @@ impl Local {
         if first.tried.is_allowed {
             return Permission::Granted;
         }
-        match robots.lock().expect("no rules panic").verdict(&self.host.origin, &first.target, now) {
+        match robots.lock().expect("no rules panic").verdict(&self.host.origin, first.target(), now) {
             Verdict::Allowed => first.tried.is_allowed = true,
             Verdict::Fetch => {
                 let request = Box::new(first.of_robots());
@@ -307,6 +312,7 @@ impl Local {
             lines: VecDeque::new(),
             in_flight: 0,
             standing: Standing::Idle,
+            looked_at: false,
         }
     }
 }

@@ -95,7 +95,7 @@ impl Job {
         self.site = Arc::new(site);
         let mut target = String::new();
         push_target(&mut target, rest);
-        self.target = target.into();
+        self.other_target = Some(target.into());
         self.tried.here = 0;
         self.tried.is_allowed = self.robots_of.is_some();
         self.tried.follows = true;

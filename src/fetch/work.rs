@@ -33,6 +33,9 @@ use crate::units::Nanos;
 use crate::wire::content::ContentDecoder;
 use crate::wire::decode::{BodyLength, Head};
 
+/// Records go to the writer so often, or when they are enough.
+const HAND_OVER: Nanos = Nanos::from_millis(10);
+
 /// One core's part of a retrieval.
 pub(crate) struct Retrieval {
     /// Counts the requests.
@@ -40,6 +43,8 @@ pub(crate) struct Retrieval {
     plan: Arc<Plan>,
     pub(super) shared: Arc<Shared>,
     origins: Rc<Origins>,
+    /// Its place among the cores.
+    core: usize,
     inbox: mpsc::Receiver<Jobs>,
     records: mpsc::Sender<Message>,
     state: RefCell<State>,
@@ -52,8 +57,9 @@ pub(super) struct State {
     counts: Counts,
     /// Of bodies, where they are saved.
     folder: Option<Folder>,
-    /// Not yet with the writer.
+    /// Not yet with the writer, and when the last ones went there.
     records: Records,
+    handed_over: Nanos,
     fetched: Fetched,
     /// Why the last failure happened, until its ticket ends.
     reason: Option<(Failure, String)>,
@@ -76,16 +82,26 @@ impl Retrieval {
             None
         });
         let state = State {
-            queues: Queues::new(plan.cores.len() > 1),
+            queues: Queues::new(seat.shard.place, plan.cores.len()),
             flights: Flights::default(),
             counts: shared.live.counts(seat.shard.place),
             retries: Retries::new(verdict::policy(fetch), budget, plan.seed, seat.shard.index),
             folder,
             records: Records::default(),
+            handed_over: Nanos::ZERO,
             fetched: Fetched::default(),
             reason: None,
         };
-        Self { load: seat.load(), plan, shared, origins, inbox, records, state: RefCell::new(state) }
+        Self {
+            core: seat.shard.place,
+            load: seat.load(),
+            plan,
+            shared,
+            origins,
+            inbox,
+            records,
+            state: RefCell::new(state),
+        }
     }
 
     fn fetch(&self) -> &Fetch {
@@ -104,7 +120,7 @@ impl Retrieval {
 
     fn take_in(&self, state: &mut State) {
         for jobs in self.inbox.try_iter() {
-            jobs.into_iter().for_each(|job| state.queues.push(job));
+            jobs.into_iter().for_each(|job| state.queues.push(Box::new(job)));
         }
     }
 
@@ -119,7 +135,7 @@ impl Retrieval {
         let origin = match added {
             Ok(origin) => *local.origin.insert(origin),
             Err(problem) => {
-                job.host.ended(Outcome::Failed(Failure::Tls), now, now);
+                job.host.ended(self.core, Outcome::Failed(Failure::Tls), now, now);
                 queues.ended(job.host.number);
                 self.conclude(
                     state,
@@ -206,7 +222,7 @@ impl Retrieval {
     fn keep(&self, state: &mut State, job: &Job, answer: &mut Answer) -> io::Result<()> {
         let (Some(part), Some(folder)) = (answer.part.take(), &state.folder) else { return Ok(()) };
         let authority = job.site.origin.authority();
-        let name = self.shared.names.lock().expect("no name panics").give(job.line, &authority, &job.target);
+        let name = self.shared.names.lock().expect("no name panics").give(job.line, &authority, job.target());
         folder.keep(part, &name)?;
         answer.file = Some(name.into());
         Ok(())
@@ -339,7 +355,10 @@ impl Sink for Retrieval {
         self.load.beat(now);
         let state = &mut *self.state.borrow_mut();
         self.take_in(state);
-        self.hand_over(state);
+        if now.0.saturating_sub(state.handed_over.0) >= HAND_OVER.0 {
+            state.handed_over = now;
+            self.hand_over(state);
+        }
         let State { queues, flights, counts, .. } = state;
         counts.show(&self.shared.live, queues, flights, now);
         state.queues.forget_idle().into_iter().for_each(|origin| self.origins.forget(origin));
@@ -429,7 +448,7 @@ impl Sink for Retrieval {
         let state = &mut *self.state.borrow_mut();
         let flight = state.flights.land(ticket.line);
         let host = &flight.job.host;
-        let begins = host.ended(outcome, ticket.intended, stamps.done);
+        let begins = host.ended(self.core, outcome, ticket.intended, stamps.done);
         state.counts.landed(&flight, outcome, begins, stamps.done);
         if let Some(time) = flight.asked_for_time {
             host.hold(stamps.done, time);
