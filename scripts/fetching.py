@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comparing import alternate
-from measuring import Failed, Nginx, pinned_to, run, spread, stop
+from measuring import Failed, Nginx, in_words, pinned_to, run, spread, status_kib, stop
 from tools import PEERS, PYTHON, TOOLS
 
 # Of each client that asks one host.
@@ -113,13 +113,13 @@ def figures(cpu_s, wall_s, lines, failed):
     return {"lines": lines, "failed": failed, "cpu_us": cpu_s * 1e6 / lines, "wall_s": wall_s, "lines_s": lines / wall_s}
 
 
-def ratios(rounds, key, of="ringload", to="other"):
-    return spread([done[of][key] / done[to][key] for done in rounds])
+def ratios(rounds, key):
+    return spread([done["ringload"][key] / done["other"][key] for done in rounds])
 
 
-def in_words(values, form="{:.4f}"):
-    least, median, most = (form.format(values[key]) for key in ("min", "median", "max"))
-    return f"{least}–**{median}**–{most}"
+def medians(rounds, key, form):
+    """Of both sides, in words."""
+    return " / ".join(form.format(statistics.median(done[side][key] for done in rounds)) for side in ("ringload", "other"))
 
 
 def cpu_against(bench, tool, lists, most, switches, save):
@@ -139,9 +139,8 @@ def cpu_against(bench, tool, lists, most, switches, save):
     what = f"client CPU a URL, ringload / {tool}"
     bench.note(what, rounds)
     shares = ratios(rounds, "cpu_us")
-    us = " / ".join(f"{statistics.median(done[side]['cpu_us'] for done in rounds):.1f}" for side in sides)
     each = " and ".join(f"{count:,}" for count in dict.fromkeys(rounds[0][side]["lines"] for side in sides))
-    words = f"{in_words(shares)} ({us} µs; {each} URLs)"
+    words = f"{in_words(shares, '{:.4f}')} ({medians(rounds, 'cpu_us', '{:.1f}')} µs; {each} URLs)"
     return Figure(bench.name, what, f"≤ 1/{1 / most:.0f} = {most:.4f}", words, shares["median"] <= most)
 
 
@@ -183,9 +182,9 @@ def cores(bench):
         what = f"URLs a second of one host, two cores / one: {what}"
         bench.note(what, rounds)
         faster = ratios(rounds, "lines_s")
-        a_second = " / ".join(f"{statistics.median(done[side]['lines_s'] for done in rounds):,.0f}" for side in sides)
+        words = f"{in_words(faster, '{:.2f}')} ({medians(rounds, 'lines_s', '{:,.0f}')})"
         met = None if least is None else faster["median"] >= least
-        yield Figure(bench.name, what, f"≥ {least}" if least else "none", f"{in_words(faster, '{:.2f}')} ({a_second})", met)
+        yield Figure(bench.name, what, f"≥ {least}" if least else "none", words, met)
 
 
 def rate(bench):
@@ -241,7 +240,7 @@ def endless(bench):
         while process.poll() is None:
             if time.monotonic() > until:
                 raise Failed("it did not end within 600 s")
-            samples.append((written[0], resident_kib(process.pid)))
+            samples.append((written[0], status_kib(process.pid, "VmRSS")))
             time.sleep(0.1)
     finally:
         stop(process)
@@ -269,14 +268,6 @@ def feed(pipe, url, count, written):
     except BrokenPipeError:
         # It ended; its exit code says why.
         pass
-
-
-def resident_kib(pid):
-    try:
-        with open(f"/proc/{pid}/status") as status:
-            return next((int(line.split()[1]) for line in status if line.startswith("VmRSS")), 0)
-    except ProcessLookupError:
-        return 0
 
 
 class Hung:
@@ -327,7 +318,7 @@ def hung(bench):
         what = f"{HOSTS:,} hosts of which {len(bad)} hang, one URL each: (total − {TIMEOUT_S} s) / total without them"
         bench.note(what, rounds)
         shares = spread([(r["ringload"]["wall_s"] - TIMEOUT_S) / r["other"]["wall_s"] for r in rounds])
-        walls = " / ".join(f"{statistics.median(r[side]['wall_s'] for r in rounds):.2f}" for side in lists)
+        walls = medians(rounds, "wall_s", "{:.2f}")
         words = f"{in_words(shares, '{:.2f}')} ({walls} s; {len(good):,} lines that are answered)"
         yield Figure(bench.name, what, "≤ 1.2", words, shares["median"] <= 1.2)
         yield given_up(bench, servers.origins, good)

@@ -68,6 +68,10 @@ LISTENERS = {
 }
 
 
+# What a report need not have to be kept: it is long, or names this machine's paths.
+UNWRITTEN = ("histograms", "origins", "argv")
+
+
 class Failed(Exception):
     """A client that could not be measured; the text says which and why."""
 
@@ -120,6 +124,27 @@ def prepare_process():
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def add_cores(parser):
+    """The options that `check_cores` looks at."""
+    parser.add_argument("--client-core", type=int, default=0)
+    parser.add_argument("--server-core", type=int, default=1)
+
+
+def check_cores(parser, args):
+    cores, allowed = {args.client_core, args.server_core}, os.sched_getaffinity(0)
+    if len(cores) < 2 or not cores <= allowed:
+        parser.error(f"--client-core and --server-core must be two of the allowed cores, {sorted(allowed)}")
+
+
+def run_to_end(main, interrupted):
+    """Exits as `main` says. `interrupted`: what Ctrl-C leaves behind, for whoever pressed it."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print(f"interrupted: {interrupted}", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def pinned_to(cores):
@@ -191,12 +216,17 @@ class Nginx:
 
     def settle(self):
         """Waits, 5 s at most, until nginx has its worker and has closed the connections of the client before."""
-        main = self.process.pid
         for _ in range(100):
-            worker = Path(f"/proc/{main}/task/{main}/children").read_text().split()[:1]
-            if worker and len(os.listdir(f"/proc/{worker[0]}/fd")) < len(self.addresses) + 50:
+            worker = self.worker()
+            if worker and len(os.listdir(f"/proc/{worker}/fd")) < len(self.addresses) + 50:
                 return
             time.sleep(0.05)
+
+    def worker(self):
+        """The process that answers, None before there is one."""
+        main = self.process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        return int(children[0]) if children else None
 
     def __exit__(self, *_):
         if self.process:
@@ -267,16 +297,30 @@ def peak_memory_kib(pid, load_over, limit):
         while not select.select([exited], [], [], 0.25 if time.monotonic() < load_over else 0.001)[0]:
             if time.monotonic() > limit:
                 return None
-            with open(f"/proc/{pid}/status") as lines:
-                # A zombie has no such line.
-                peak_kib = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), peak_kib)
+            peak_kib = status_kib(pid, "VmHWM") or peak_kib
     finally:
         os.close(exited)
     return peak_kib
 
 
+def status_kib(pid, name):
+    """A figure of a child's memory; None once it is a zombie, which has none."""
+    with open(f"/proc/{pid}/status") as lines:
+        return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
+
+
 def spread(values):
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def in_words(values, form):
+    """A spread as tables have it."""
+    least, median, most = (form.format(values[key]) for key in ("min", "median", "max"))
+    return f"{least}–**{median}**–{most}"
+
+
+def without_bulk(report):
+    return {key: value for key, value in report.items() if key not in UNWRITTEN}
 
 
 def first_line(*command):

@@ -4,11 +4,9 @@ import json
 import re
 
 from comparing import CALL_ROUNDS, ITSELF
-from measuring import RINGLOAD, machine_lines
+from measuring import RINGLOAD, UNWRITTEN, machine_lines, without_bulk
 from scenarios import ALL, COLUMNS, SCENARIOS
 from tools import TOOLS
-
-UNWRITTEN = ("histograms", "origins", "argv")
 
 
 def head(scenario):
@@ -54,8 +52,7 @@ def shortened(output):
     """ringload's report without what makes it long, and without this machine's paths; other output as it is."""
     if '"histograms"' not in output:
         return output
-    report = json.loads(output)
-    return json.dumps({key: value for key, value in report.items() if key not in UNWRITTEN}, indent=1) + "\n"
+    return json.dumps(without_bulk(json.loads(output)), indent=1) + "\n"
 
 
 def readme(comparison):

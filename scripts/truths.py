@@ -15,10 +15,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import laws
-from measuring import RINGLOAD, Failed, Nginx, pinned_to, run, shown, stop
+from measuring import RINGLOAD, Failed, Nginx, in_words, pinned_to, run, shown, spread, stop, without_bulk
 from tools import TOOLS, oha
 from wire import Capture
 
@@ -100,18 +99,14 @@ def with_stop(argv, core, victim, at_s, stop_s):
         return output.read(), length_s
 
 
-def nginx_worker(nginx):
-    main = nginx.process.pid
-    return int(Path(f"/proc/{main}/task/{main}/children").read_text().split()[0])
-
-
-def without_histograms(report):
-    return {key: value for key, value in report.items() if key not in ("histograms", "argv", "origins")}
-
-
 def response_s(report, mark):
     value = report["latency_us"]["response"][mark]
     return None if value is None else value / 1e6
+
+
+def label(mark):
+    """As a table's head has it."""
+    return mark.replace("_", ".")
 
 
 def table(heads, rows):
@@ -143,8 +138,8 @@ def pauses(args, runs, seconds):
             rows.append([case, f"{stopped_s:.4f}", *(f"{found[mark]:.4f} / {law[mark]:.4f}" for mark in law),
                          report["health"]["verdict"]])
             raw.append({"utilisation": utilisation, "stop_s": stopped_s, "law_s": law,
-                        "report": without_histograms(report)})
-    heads = ["server", "stop, s", *(f"{mark.replace('_', '.')}, s: found / law" for mark in law), "verdict"]
+                        "report": without_bulk(report)})
+    heads = ["server", "stop, s", *(f"{label(mark)}, s: found / law" for mark in law), "verdict"]
     return Measured(table(heads, rows), raw, misses)
 
 
@@ -181,15 +176,15 @@ def queue(args, runs, seconds):
                 if abs(f - e) > max(0.3, 0.002 * e):
                     misses.append(f"{case}: {mark} is {f:.2f} ms, the recursion says {e:.2f} ms")
             rows.append(["the same by its recursion", *(f"{f:.2f} / {e:.2f}" for f, e in zip(found, exact_ms)), ""])
-    heads = ["load", *(f"{mark.replace('_', '.')}, ms: found / expected" for mark in ("mean", *MARKS)), "verdict"]
-    return Measured(table(heads, rows), {case: without_histograms(report) for case, report in reports.items()}, misses)
+    heads = ["load", *(f"{label(mark)}, ms: found / expected" for mark in ("mean", *MARKS)), "verdict"]
+    return Measured(table(heads, rows), {case: without_bulk(report) for case, report in reports.items()}, misses)
 
 
 def stops(args, runs, seconds):
     """Stops of 1 s of the client and of the server, and of 50 ms of the client."""
     rows, raw, misses = [], [], []
     with Nginx(args.server_core) as nginx:
-        worker = nginx_worker(nginx)
+        worker = nginx.worker()
         for who, stop_s, victim in (("client", 1, lambda pid: pid), ("server", 1, lambda _: worker),
                                     ("client", 0.05, lambda pid: pid)):
             # A short stop needs no long run.
@@ -209,7 +204,7 @@ def stops(args, runs, seconds):
                 rows.append([f"{who}, {stop_s} s", number + 1, f"{stopped_s * 1e3:.1f}", f"{stall_ms:.1f}",
                              f"{p99_ms:.1f}", health["quantiles"]["p99"], health["quantiles"]["p99_9"],
                              health["verdict"], health["cause"] or "none", f"no: {why}" if why else "yes"])
-                raw.append({"stopped": who, "stop_s": stopped_s, "report": without_histograms(report)})
+                raw.append({"stopped": who, "stop_s": stopped_s, "report": without_bulk(report)})
             rows.append([f"{who}, {stop_s} s", "all", *[""] * 7, f"{good} of {runs}"])
     heads = ["stopped", "run", "stop, ms", "longest stall, ms", "p99, ms", "p99", "p99.9", "verdict", "cause",
              "as it should be"]
@@ -255,15 +250,11 @@ def rates(args, runs, seconds):
             for number, (error, verdict) in enumerate(zip(errors, verdicts)):
                 if verdict == "OK" and abs(error) > 0.001:
                     misses.append(f"{rate:,}/s, run {number + 1}: {error:+.3%} of the rate, and the verdict is OK")
-            rows.append([f"{rate:,}/s", spread(lag["p50"]), spread(lag["p99"]),
+            rows.append([f"{rate:,}/s", *(in_words(spread(lag[mark]), "{:.1f}") for mark in lag),
                          f"{min(errors):+.4%} to {max(errors):+.4%}", said(reports)])
-            raw += [{"rate": rate, "report": without_histograms(report)} for report in reports]
+            raw += [{"rate": rate, "report": without_bulk(report)} for report in reports]
     heads = ["rate", "client lag p50, us", "client lag p99, us", "sent − intended", "verdicts"]
     return Measured(table(heads, rows), raw, misses)
-
-
-def spread(values):
-    return f"{min(values):.1f}–**{statistics.median(values):.1f}**–{max(values):.1f}"
 
 
 def said(reports):
@@ -291,7 +282,7 @@ def wire(args, runs, seconds):
                 "response": sorted((answer - t0 - at * 1e9 / rate) / 1e3 for at, (_, answer) in enumerate(seen)),
             }
             ours = {"service": "service", "lateness of requests": "client_lag", "response": "response"}
-            case = {"run": number + 1, "report": without_histograms(report), "wire_us": {}}
+            case = {"run": number + 1, "report": without_bulk(report), "wire_us": {}}
             for name, wire_us in seen_us.items():
                 of_wire = {"mean": statistics.fmean(wire_us), **{mark: laws.quantile(wire_us, q) for mark, q in MARKS.items()}}
                 of_report = {mark: report["latency_us"][ours[name]][mark] for mark in of_wire}
@@ -301,7 +292,7 @@ def wire(args, runs, seconds):
                                for mark in of_wire), report["health"]["verdict"]])
                 misses += wire_misses(number + 1, name, of_report, of_wire)
             raw.append(case)
-    heads = ["run", "what", *(f"{mark.replace('_', '.')}, us: report − wire" for mark in ("mean", *MARKS)), "verdict"]
+    heads = ["run", "what", *(f"{label(mark)}, us: report − wire" for mark in ("mean", *MARKS)), "verdict"]
     return Measured(table(heads, rows), raw, misses)
 
 
@@ -331,14 +322,14 @@ def peers(args, runs, seconds):
     }
     rows, raw, outputs = [], [], {}
     with Nginx(args.server_core) as nginx:
-        worker = nginx_worker(nginx)
+        worker = nginx.worker()
         for name, command in commands.items():
             for number in range(runs):
                 nginx.settle()
                 output, stopped_s = with_stop(command(f"{nginx.url}/"), args.client_core, lambda _: worker, seconds / 3, 1)
                 printed = printed_s(name, output)
                 if name.startswith("ringload"):
-                    output = json.dumps(without_histograms(json.loads(output)), indent=1) + "\n"
+                    output = json.dumps(without_bulk(json.loads(output)), indent=1) + "\n"
                 outputs.setdefault(name, output)
                 raw.append({"tool": name, "run": number + 1, "stop_s": stopped_s, "printed_s": printed})
                 rows.append([name, *(cell_s(printed.get(mark)) for mark in ("p50", "p95", "p99", "p99_9", "max"))])
@@ -365,7 +356,7 @@ def printed_s(name, output):
     if name.startswith("oha"):
         report = json.loads(output)
         percentiles = report["latencyPercentiles"]
-        return {**{mark: percentiles[mark.replace("_", ".")] for mark in ("p50", "p95", "p99", "p99_9")},
+        return {**{mark: percentiles[label(mark)] for mark in ("p50", "p95", "p99", "p99_9")},
                 "max": report["summary"]["slowest"]}
     if name.startswith("hey"):
         found = {f"p{percent}": float(value) for percent, value in re.findall(r"(\d+)% in ([\d.]+) secs", output)}

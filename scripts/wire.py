@@ -1,6 +1,5 @@
 """Requests and answers as tcpdump saw them: the kernel's clock beside ours. No command of its own."""
 
-import os
 import signal
 import struct
 import subprocess
