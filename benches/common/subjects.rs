@@ -162,4 +162,11 @@ fn reading(visitor: &mut impl Visitor) {
         )
     });
     read("urlset/1000_json_lines_with_all", &full.collect::<String>());
+    let own = (0..LINES).map(|line| {
+        format!(
+            "{{\"method\":\"PUT\",\"url\":\"http://127.0.0.1:8080/items/{line:08}?view=full\",\
+             \"header\":{{\"X-A\":[\"b\"]}},\"body\":\"AAAA{line:012}\"}}\n"
+        )
+    });
+    read("urlset/1000_json_lines_with_own_bodies", &own.collect::<String>());
 }

@@ -8,8 +8,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -37,82 +37,155 @@ pub(super) struct Target<'a> {
     pub(super) tag: Option<String>,
 }
 
-/// A line as typed.
+/// A line as typed: its parts are read, and checked, as they are asked for, and take no memory of their own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'a> {
+pub(super) struct Line<'a> {
     #[serde(borrow, default)]
     method: Cow<'a, str>,
+    /// As typed.
     #[serde(borrow)]
-    url: Cow<'a, str>,
-    #[serde(default)]
-    header: Headers,
-    body: Option<String>,
-    weight: Option<u32>,
-    tag: Option<String>,
+    pub(super) url: Cow<'a, str>,
+    /// An object of lists of strings.
+    #[serde(borrow, default, deserialize_with = "typed")]
+    header: Option<&'a RawValue>,
+    #[serde(borrow)]
+    body: Option<Text<'a>>,
+    /// 1 or more.
+    pub(super) weight: Option<u32>,
+    #[serde(borrow)]
+    tag: Option<Text<'a>>,
     /// As typed: a decimal must not pass through a float.
     #[serde(borrow)]
     time: Option<&'a RawValue>,
 }
 
-/// An object of lists of strings, in the order of its keys.
-#[derive(Default)]
-struct Headers(Vec<(String, Vec<String>)>);
+/// Borrowed where nothing is escaped, which serde does by itself only where there is no `Option` around it.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Headers {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+/// A value as typed, `null` too.
+fn typed<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Line<'a> {
+    /// Reads one that is not blank.
+    ///
+    /// # Errors
+    /// What is wrong with its shape or its weight and the remedy.
+    pub(super) fn read(line: &'a str) -> Result<Self, String> {
+        let typed: Self = serde_json::from_str(line).map_err(|_| explain(line))?;
+        match typed.weight {
+            Some(0) => Err("a weight is 1 or more; leave the line out instead".into()),
+            _ => Ok(typed),
+        }
+    }
+
+    /// As typed, where there is one.
+    pub(super) fn method(&self) -> Option<&str> {
+        Some(&*self.method).filter(|method| !method.is_empty())
+    }
+
+    /// What [`Line::headers`] reads: equal texts ask for equal headers.
+    pub(super) fn header_text(&self) -> &'a str {
+        self.header.map_or("", RawValue::get)
+    }
+
+    /// In the order of their keys; `line` is that from which this was read.
+    ///
+    /// # Errors
+    /// What is wrong with them and the remedy.
+    pub(super) fn headers(&self, line: &str) -> Result<Vec<HeaderEdit>, String> {
+        let Some(typed) = self.header else { return Ok(Vec::new()) };
+        let Object(all) = serde_json::from_str(typed.get()).map_err(|_| explain(line))?;
+        let mut headers = Vec::with_capacity(all.len());
+        for (Text(name), values) in all {
+            // An empty list is a header that is not sent.
+            if values.is_empty() {
+                headers.push(header(&name, None)?);
+            }
+            for Text(value) in values {
+                headers.push(header(&name, Some(&value))?);
+            }
+        }
+        Ok(headers)
+    }
+
+    /// As typed: see [`decode_body`].
+    pub(super) fn body(&self) -> Option<&str> {
+        self.body.as_ref().map(|Text(base64)| &**base64)
+    }
+
+    /// As typed.
+    pub(super) fn tag(&self) -> Option<&str> {
+        self.tag.as_ref().map(|Text(tag)| &**tag)
+    }
+
+    /// When it starts.
+    ///
+    /// # Errors
+    /// What a time must be.
+    pub(super) fn time(&self) -> Result<Option<Nanos>, String> {
+        let no_time = "time must be seconds (0.25) or a string such as \"250ms\"";
+        Ok(self.time.map(|time| instant(time.get()).ok_or(no_time)).transpose()?)
+    }
+}
+
+/// Appends to `out` what the body of a line says.
+///
+/// # Errors
+/// It is no base64, and the remedy.
+pub(super) fn decode_body(base64: &str, out: &mut Vec<u8>) -> Result<(), String> {
+    let decoded = BASE64_STANDARD.decode_vec(base64, out);
+    decoded.map_err(|_| "the body is no base64; encode it, e.g. with: base64 -w0".to_owned())
+}
+
+/// Reads all of one line that is not blank.
+///
+/// # Errors
+/// What is wrong with it and the remedy.
+pub(super) fn parse(line: &str) -> Result<Target<'_>, String> {
+    let typed = Line::read(line)?;
+    let (headers, time) = (typed.headers(line)?, typed.time()?);
+    let body = typed.body().map(|base64| {
+        let mut body = Vec::new();
+        decode_body(base64, &mut body).map(|()| body)
+    });
+    Ok(Target {
+        body: body.transpose()?,
+        method: Some(typed.method).filter(|method| !method.is_empty()),
+        url: typed.url,
+        headers,
+        weight: typed.weight,
+        tag: typed.tag.map(|Text(tag)| tag.into_owned()),
+        time,
+    })
+}
+
+/// An object of lists of strings, in the order of its keys.
+struct Object<'a>(Vec<(Text<'a>, Vec<Text<'a>>)>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Headers;
+            type Value = Object<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of lists of strings")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
                 let mut all = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     all.push(entry);
                 }
-                Ok(Headers(all))
+                Ok(Object(all))
             }
         }
         deserializer.deserialize_map(InOrder)
     }
-}
-
-/// Reads one line that is not blank.
-///
-/// # Errors
-/// What is wrong with it and the remedy.
-pub(super) fn parse(line: &str) -> Result<Target<'_>, String> {
-    let typed: Line<'_> = serde_json::from_str(line).map_err(|error| explain(line, error.column()))?;
-    let mut headers = Vec::new();
-    for (name, values) in typed.header.0 {
-        // An empty list is a header that is not sent.
-        if values.is_empty() {
-            headers.push(header(&name, None)?);
-        }
-        for value in values {
-            headers.push(header(&name, Some(&value))?);
-        }
-    }
-    let body = typed.body.map(|text| BASE64_STANDARD.decode(text)).transpose();
-    let weight = match typed.weight {
-        Some(0) => return Err("a weight is 1 or more; leave the line out instead".into()),
-        weight => weight,
-    };
-    let no_time = "time must be seconds (0.25) or a string such as \"250ms\"";
-    let time = typed.time.map(|time| instant(time.get()).ok_or(no_time)).transpose()?;
-    Ok(Target {
-        method: Some(typed.method).filter(|method| !method.is_empty()),
-        url: typed.url,
-        headers,
-        body: body.map_err(|_| "the body is no base64; encode it, e.g. with: base64 -w0")?,
-        weight,
-        tag: typed.tag,
-        time,
-    })
 }
 
 /// A JSON number of seconds, or a string that also has a unit.
@@ -122,9 +195,10 @@ fn instant(json: &str) -> Option<Nanos> {
 }
 
 /// Why a line is not of the expected shape: serde's own words would quote it.
-fn explain(line: &str, column: usize) -> String {
-    let Ok(value) = serde_json::from_str::<Value>(line) else {
-        return format!("is no JSON (column {column}); write a target a line, e.g. {SHAPE}");
+fn explain(line: &str) -> String {
+    let value = match serde_json::from_str::<Value>(line) {
+        Ok(value) => value,
+        Err(error) => return format!("is no JSON (column {}); write a target a line, e.g. {SHAPE}", error.column()),
     };
     let Some(object) = value.as_object() else {
         return format!("is no JSON object; write a target a line, e.g. {SHAPE}");

@@ -207,9 +207,7 @@ fn authorization(common: &Common, site: &Site) -> Option<String> {
 /// # Errors
 /// What is wrong and the remedy.
 pub fn parse_header(text: &str, secret: bool) -> Result<HeaderEdit, String> {
-    if let Some(bad) = text.chars().find(|c| matches!(c, '\r' | '\n' | '\0')) {
-        return Err(format!("a header must not hold {bad:?}; give each header its own -H"));
-    }
+    unbroken(text)?;
     let (name, value) = match text.split_once(':') {
         Some((name, value)) => (name, Some(value.trim())),
         None => match text.strip_suffix(';') {
@@ -221,14 +219,27 @@ pub fn parse_header(text: &str, secret: bool) -> Result<HeaderEdit, String> {
         // Not quoted: a slip may have put a secret before the colon.
         return Err("what stands before the colon is no header name; use letters, digits and -".into());
     }
-    if name.eq_ignore_ascii_case("transfer-encoding") {
-        return Err("bodies are sent with Content-Length; leave Transfer-Encoding out".into());
-    }
+    no_transfer_encoding(name)?;
     Ok(match value {
         Some("") => HeaderEdit::Remove(name.to_owned()),
         Some(value) => HeaderEdit::Set(Header { name: name.to_owned(), value: value.to_owned(), secret }),
         None => HeaderEdit::Set(Header { name: name.to_owned(), value: String::new(), secret }),
     })
+}
+
+/// Nothing in it ends a line of a request.
+fn unbroken(text: &str) -> Result<(), String> {
+    match text.chars().find(|c| matches!(c, '\r' | '\n' | '\0')) {
+        Some(bad) => Err(format!("a header must not hold {bad:?}; give each header its own -H")),
+        None => Ok(()),
+    }
+}
+
+fn no_transfer_encoding(name: &str) -> Result<(), String> {
+    if name.eq_ignore_ascii_case("transfer-encoding") {
+        return Err("bodies are sent with Content-Length; leave Transfer-Encoding out".into());
+    }
+    Ok(())
 }
 
 /// A header that an input line names, sent with this value, or not at all; the checks of [`parse_header`].
@@ -239,10 +250,12 @@ pub fn header(name: &str, value: Option<&str>) -> Result<HeaderEdit, String> {
     if !is_token(name) {
         return Err("a key of header is no header name; use letters, digits and -".into());
     }
-    let edit = parse_header(&format!("{name}: {}", value.unwrap_or_default()), false)?;
-    Ok(match (edit, value) {
-        (HeaderEdit::Remove(name), Some(_)) => HeaderEdit::Set(Header { name, value: String::new(), secret: false }),
-        (edit, _) => edit,
+    unbroken(value.unwrap_or_default())?;
+    no_transfer_encoding(name)?;
+    let name = name.to_owned();
+    Ok(match value {
+        Some(value) => HeaderEdit::Set(Header { name, value: value.trim().to_owned(), secret: false }),
+        None => HeaderEdit::Remove(name),
     })
 }
 

@@ -4,20 +4,22 @@
 //! [`Template`], and equal bodies are one. Where lines have bodies of their own, each line costs 4 bytes more and each
 //! different body 8; weights cost 8 a line, tags 1.
 
+mod bodies;
 mod fuzz;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::ops::Range;
 
 use bytes::Bytes;
+use hashbrown::DefaultHashBuilder;
 
 pub use fuzz::fuzz_url_lines;
 
+use self::bodies::{Bodies, Gathered};
 use super::alias::AliasTable;
 use super::error::PlanError;
-use super::jsonlines;
+use super::jsonlines::{Line, decode_body};
 use super::origin::{Origin, Site, parse_site, push_target, split};
 use super::request::{Common, HeaderEdit, Own, Template, check_method};
 use super::tags::Tags;
@@ -45,10 +47,7 @@ pub struct UrlSet {
     entries: Vec<Entry>,
     templates: Vec<Template>,
     origins: Vec<Origin>,
-    /// Bodies, back to back; equal ones are there once.
-    body_bytes: Bytes,
-    /// Where each body ends; it begins where the one before ends.
-    body_ends: Vec<u64>,
+    bodies: Bodies,
     /// Which body each line has; empty where no line has one of its own.
     body_of: Vec<u32>,
     weights: Option<AliasTable>,
@@ -106,12 +105,12 @@ impl UrlSet {
 
     /// The body that `line` has for itself.
     pub fn body(&self, line: u64) -> Option<&[u8]> {
-        self.body_index(line).map(|index| &self.body_bytes[body_range(&self.body_ends, index)])
+        self.body_index(line).map(|index| self.bodies.get(index))
     }
 
     /// The same, sharing its bytes instead of borrowing them; allocates nothing.
     pub fn shared_body(&self, line: u64) -> Option<Bytes> {
-        self.body_index(line).map(|index| self.body_bytes.slice(body_range(&self.body_ends, index)))
+        self.body_index(line).map(|index| self.bodies.shared(index))
     }
 
     /// Which of [`UrlSet::bodies`] the line has for itself.
@@ -122,7 +121,7 @@ impl UrlSet {
 
     /// All bodies that lines have for themselves, each once.
     pub fn bodies(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.body_ends.len()).map(|index| &self.body_bytes[body_range(&self.body_ends, index)])
+        (0..self.bodies.len()).map(|index| self.bodies.get(index))
     }
 
     /// How often each line is to be drawn, where lines say so.
@@ -155,18 +154,11 @@ impl UrlSet {
     pub fn memory(&self) -> usize {
         self.text.capacity()
             + self.entries.capacity() * size_of::<Entry>()
-            + self.body_bytes.len()
-            + self.body_ends.capacity() * size_of::<u64>()
+            + self.bodies.memory()
             + self.body_of.capacity() * size_of::<u32>()
             + self.tags.memory()
             + self.weights.as_ref().map_or(0, |table| table.bytes().len() * 8)
     }
-}
-
-/// Where body number `index` stands among bodies that end at `ends`.
-fn body_range(ends: &[u64], index: usize) -> Range<usize> {
-    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
-    start as usize..ends[index] as usize
 }
 
 /// Builds a [`UrlSet`] line by line.
@@ -175,13 +167,13 @@ pub struct Builder<'a> {
     common: &'a Common,
     method: &'a str,
     /// By the text before the path, method and own headers, as typed: see [`Builder::template`].
-    templates: HashMap<String, u32>,
+    templates: HashMap<String, u32, DefaultHashBuilder>,
     key: String,
     origins: HashMap<Origin, u32>,
-    body_bytes: Vec<u8>,
-    /// By hash of the content; of two bodies that share a hash only the later one is found again.
-    bodies: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
-    hasher: RandomState,
+    /// Of the last line of JSON, as typed and as read: the next one's are mostly the same.
+    header_text: String,
+    headers: Vec<HeaderEdit>,
+    bodies: Gathered,
     /// Of all lines, once one has a weight.
     weights: Vec<u32>,
     /// Of all lines, where they are wanted.
@@ -195,12 +187,12 @@ impl<'a> Builder<'a> {
             set: UrlSet::default(),
             common,
             method,
-            templates: HashMap::new(),
+            templates: HashMap::default(),
             key: String::new(),
             origins: HashMap::new(),
-            body_bytes: Vec::new(),
-            bodies: HashMap::default(),
-            hasher: RandomState::new(),
+            header_text: String::new(),
+            headers: Vec::new(),
+            bodies: Gathered::default(),
             weights: Vec::new(),
             times: None,
         }
@@ -276,14 +268,13 @@ impl<'a> Builder<'a> {
             self.weights.resize(lines, 1);
             self.set.weights = Some(AliasTable::new(std::mem::take(&mut self.weights)));
         }
-        if !self.set.body_ends.is_empty() {
+        if !self.set.body_of.is_empty() {
             self.set.body_of.resize(lines, NO_BODY);
         }
         self.set.tags.finish(lines);
-        self.set.body_bytes = Bytes::from(self.body_bytes.into_boxed_slice());
+        self.set.bodies = self.bodies.finish();
         self.set.text.shrink_to_fit();
         self.set.entries.shrink_to_fit();
-        self.set.body_ends.shrink_to_fit();
         self.set.body_of.shrink_to_fit();
         self.set
     }
@@ -327,42 +318,32 @@ impl<'a> Builder<'a> {
         if line.is_empty() {
             return Ok(());
         }
-        let target = jsonlines::parse(line)?;
-        if let Some(method) = &target.method {
-            check_method(method)?;
+        let typed = Line::read(line)?;
+        typed.method().map_or(Ok(()), check_method)?;
+        if typed.url.len() > LINE_BYTES_MAX {
+            return Err(format!("{} bytes is too long for a URL; the limit is {LINE_BYTES_MAX}", typed.url.len()));
         }
-        if target.url.len() > LINE_BYTES_MAX {
-            return Err(format!("{} bytes is too long for a URL; the limit is {LINE_BYTES_MAX}", target.url.len()));
+        self.keep_time(typed.time()?)?;
+        if typed.header_text() != self.header_text {
+            self.headers = typed.headers(line)?;
+            typed.header_text().clone_into(&mut self.header_text);
         }
-        self.keep_time(target.time)?;
-        let own = Own { edits: &target.headers, body: target.body.is_some() };
-        self.push_own(target.method.as_deref(), &target.url, own)?;
+        let headers = std::mem::take(&mut self.headers);
+        let own = Own { edits: &headers, body: typed.body().is_some() };
+        let pushed = self.push_own(typed.method(), &typed.url, own);
+        self.headers = headers;
+        pushed?;
         let lines = self.set.entries.len();
-        if let Some(body) = target.body {
-            let index = self.body(&body);
+        if let Some(body) = typed.body() {
+            let index = self.bodies.push(|bytes| decode_body(body, bytes))?;
             self.set.body_of.resize(lines - 1, NO_BODY);
             self.set.body_of.push(index);
         }
-        if let Some(weight) = target.weight {
+        if let Some(weight) = typed.weight {
             self.weights.resize(lines - 1, 1);
             self.weights.push(weight);
         }
-        target.tag.map_or(Ok(()), |tag| self.set.tags.push(lines - 1, &tag))
-    }
-
-    fn body(&mut self, content: &[u8]) -> u32 {
-        let hash = self.hasher.hash_one(content);
-        let index = self.set.body_ends.len() as u32;
-        let known = self.bodies.entry(hash).or_insert(index);
-        if *known != index {
-            if &self.body_bytes[body_range(&self.set.body_ends, *known as usize)] == content {
-                return *known;
-            }
-            *known = index;
-        }
-        self.body_bytes.extend_from_slice(content);
-        self.set.body_ends.push(self.body_bytes.len() as u64);
-        index
+        typed.tag().map_or(Ok(()), |tag| self.set.tags.push(lines - 1, tag))
     }
 
     fn template(&mut self, site_text: &str, method: &str, own: Own<'_>) -> Result<u32, String> {
@@ -394,28 +375,11 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Takes what is a hash already for its own.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("hashes are whole numbers");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 /// What stands before the first blank and what after it, unless the former is the URL already.
-fn first_column(line: &str) -> Option<(&str, &str)> {
-    let (first, rest) = line.split_once([' ', '\t']).filter(|(first, _)| !first.contains("://"))?;
-    Some((first, rest.trim_start_matches([' ', '\t'])))
+pub(super) fn first_column(line: &str) -> Option<(&str, &str)> {
+    let blank = memchr::memchr2(b' ', b'\t', line.as_bytes())?;
+    let (first, rest) = line.split_at(blank);
+    (!first.contains("://")).then(|| (first, rest.trim_start_matches([' ', '\t'])))
 }
 
 /// The refusal of an input that cannot be read.

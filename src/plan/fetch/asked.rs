@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::plan::jsonlines;
 use crate::plan::origin::split;
 use crate::plan::request::{HeaderEdit, check_method};
-use crate::plan::urlset::{JSON_LINE_BYTES_MAX, LINE_BYTES_MAX, text};
+use crate::plan::urlset::{JSON_LINE_BYTES_MAX, LINE_BYTES_MAX, first_column, text};
 
 /// The longest line that is read.
 pub const BYTES_MAX: usize = JSON_LINE_BYTES_MAX;
@@ -52,10 +52,7 @@ fn parse_json(line: &str) -> Result<Asked<'_>, String> {
 }
 
 fn parse_plain(line: &str) -> Result<Asked<'_>, String> {
-    let (method, url) = match line.split_once([' ', '\t']) {
-        Some((method, url)) if !method.contains("://") => (Some(method), url.trim_start_matches([' ', '\t'])),
-        _ => (None, line),
-    };
+    let (method, url) = first_column(line).map_or((None, line), |(method, url)| (Some(method), url));
     Ok(Asked { method: method.map(Cow::from), url: url.into(), headers: Vec::new(), body: None, tag: None })
 }
 

@@ -93,4 +93,26 @@ fn a_plain_line_costs_12_bytes_beside_its_text() {
     let weighted: String = (0..10_000).map(|n| format!("{{\"url\":\"http://a/{n}\",\"weight\":2}}\n")).collect();
     let set = read(weighted.as_bytes()).expect("lines");
     assert_eq!(set.memory() - set.text.len(), 20 * 10_000);
+    let with_bodies: String = (0..10_000).map(|n| format!("{{\"url\":\"http://a/\",\"body\":\"{n:08}\"}}\n")).collect();
+    let set = read(with_bodies.as_bytes()).expect("lines");
+    assert_eq!(set.memory() - set.text.len() - set.bodies().map(<[u8]>::len).sum::<usize>(), 24 * 10_000);
+}
+
+#[test]
+fn headers_are_those_of_each_line_whatever_the_line_before_had() {
+    let set = read(
+        b"{\"url\":\"http://a/\",\"header\":{\"A\":[\"b\"]}}\n{\"url\":\"http://a/\",\"header\":{\"A\":[\"b\"]}}\n\
+          {\"url\":\"http://a/\"}\n{\"url\":\"http://a/\",\"header\":{\"A\":[]}}\n{\"url\":\"http://a/\",\"header\":{}}\n\
+          {\"url\":\"http://a/\",\"header\":{ \"A\" : [\"b\"] }}\n",
+    )
+    .expect("lines");
+    let own: Vec<_> = (0..set.len()).map(|line| &*set.template(line).own).collect();
+    assert_eq!(own, ["A: b\n", "A: b\n", "", "A\n", "", "A: b\n"]);
+    assert_eq!(set.templates.len(), 3, "however they are typed");
+    for header in ["null", "[]", r#"{"A":"b"}"#, r#"{"A":["\ud800"]}"#] {
+        let content = format!("{{\"url\":\"http://a/\"}}\n{{\"url\":\"http://a/\",\"header\":{header}}}");
+        let error = read(content.as_bytes()).expect_err(header);
+        let part = if header.contains("d800") { "no JSON (column" } else { "header must be an object of lists" };
+        assert!(error.subject.ends_with("line 2") && error.problem.contains(part), "{error}");
+    }
 }
