@@ -3,6 +3,7 @@
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::support::program::prefer;
 use crate::support::{Program, Report, measured};
 
 /// Measures with `bench` and these arguments.
@@ -15,11 +16,12 @@ pub(super) fn start(args: &[&str]) -> Program {
     Program::start(&[&["bench", "--format", "json", "-t", "1", "--cores", &client_core()], args].concat())
 }
 
-/// Moves a server's process to the first core, where the embedded target puts itself.
+/// Moves a server's process to the first core, where the embedded target puts itself, before all ordinary programs.
 pub(super) fn pin_server(pid: Pid) {
     let mut cores = CpuSet::new();
     cores.set(*allowed().first().expect("a core"));
     sched_setaffinity(Some(pid), &cores).expect("a core of ours");
+    prefer(pid);
 }
 
 fn client_core() -> String {

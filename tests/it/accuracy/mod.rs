@@ -1,7 +1,7 @@
 //! Figures held against what is known of a server: the quantiles of its delays, rates, the law of a pause, a queue that
 //! grows; and the client's own stops, which it has to tell from the server's.
 //!
-//! Slow, and true on a quiet machine only: runs with `SLOW_TESTS=1`. Each figure has a few attempts, each on a machine
+//! Slow, and true on a quiet machine only: runs with `SLOW_TESTS=1`, with SCHED_FIFO where that is allowed. Each figure has a few attempts, each on a machine
 //! that was quiet when it began; where there was none it is skipped, as is one that does not hold and in whose report the
 //! machine shows to have been busy. All of them are one test, because they must not run beside each other, and it fails
 //! when more than two thirds were skipped: on a machine of one's own none should be. What needs no quiet, `intended` and
@@ -23,6 +23,7 @@ mod spread;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::support::program::preferred;
 use crate::support::turn::Alone;
 use crate::support::{Report, note};
 
@@ -78,6 +79,10 @@ fn figures_are_true_on_a_quiet_machine() {
         return note("SKIPPED accuracy: SLOW_TESTS=1 runs it");
     }
     let _alone = Alone::take();
+    preferred(all_figures);
+}
+
+fn all_figures() {
     let started = Instant::now();
     let (mut skipped, mut wrong) = (Vec::new(), Vec::new());
     for (name, attempt) in FIGURES {

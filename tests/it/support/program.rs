@@ -44,6 +44,8 @@ pub(crate) fn bench<S: AsRef<str>>(args: &[S]) -> Finished {
 thread_local! {
     /// What the programs that this thread starts are given as `--driver`; without it they choose for themselves.
     static DRIVER: Cell<Option<&'static str>> = const { Cell::new(None) };
+    /// They run before all ordinary programs of the machine.
+    static PREFERRED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `test` with all programs that it starts on `driver`.
@@ -53,9 +55,31 @@ pub(crate) fn on_driver(driver: &'static str, test: impl FnOnce()) {
     DRIVER.set(None);
 }
 
+/// Runs `test` with all programs that it starts before the ordinary ones of the machine (SCHED_FIFO), where the system
+/// allows it: others then keep them from no core.
+pub(crate) fn preferred(test: impl FnOnce()) {
+    let allowed = Command::new("chrt").args(["-f", "1", "true"]).stderr(Stdio::null()).status();
+    PREFERRED.set(allowed.is_ok_and(|status| status.success()));
+    test();
+    PREFERRED.set(false);
+}
+
+/// The same for a process that runs already.
+pub(crate) fn prefer(pid: Pid) {
+    if PREFERRED.get() {
+        let pid = pid.as_raw_nonzero().to_string();
+        let status = Command::new("chrt").args(["-a", "-f", "-p", "1", &pid]).status();
+        assert!(status.is_ok_and(|status| status.success()), "allowed a moment ago");
+    }
+}
+
 /// The program with these arguments, not yet started.
 pub(crate) fn command<S: AsRef<str>>(args: &[S]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringload"));
+    let program = env!("CARGO_BIN_EXE_ringload");
+    let mut command = Command::new(if PREFERRED.get() { "chrt" } else { program });
+    if PREFERRED.get() {
+        command.args(["-f", "1", program]);
+    }
     let mut args = args.iter().map(AsRef::as_ref).peekable();
     if let Some(driver) = DRIVER.get()
         && let Some(subcommand) = args.next_if(|arg| ["bench", "fetch", "target"].contains(arg))
