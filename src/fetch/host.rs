@@ -232,7 +232,7 @@ mod tests {
         host.ended(0, OK, ms(0), ms(1));
         assert_eq!((0..7).filter(|_| host.admit(0, ms(1), 6) == Admission::Go).count(), 6);
         assert_eq!(host.admit(1, ms(2), 6), Admission::Full);
-        let mut asked = |core: usize, of: usize| {
+        let asked = |core: usize, of: usize| {
             host.ended(of, OK, ms(1), ms(3));
             host.admit(core, ms(3), 6) == Admission::Go
         };
