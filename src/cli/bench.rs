@@ -10,7 +10,7 @@ use clap::{ArgAction, ValueEnum};
 use super::artefacts::ArtefactArgs;
 use super::auth::AuthArgs;
 use super::driver::DriverArg;
-use super::expect::ExpectArgs;
+use super::expect::CheckArgs;
 use super::http::HttpArgs;
 use super::mask;
 use super::network::NetworkArgs;
@@ -45,7 +45,7 @@ pub struct Args {
     #[command(flatten)]
     proxies: ProxyArgs,
     #[command(flatten)]
-    expect: ExpectArgs,
+    expect: CheckArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]

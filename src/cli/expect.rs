@@ -11,12 +11,13 @@ use crate::plan::raw::{RawExpect, RawExpectedBody};
 /// A larger file is no body that answers are compared with.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// What answers must be.
+/// What answers must be, however they were asked for.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Checks")]
 pub(super) struct ExpectArgs {
-    /// Statuses that answers may have: 200,2xx,301-303; any other is a failure (check), and the run exits with 1. An
-    /// expected status of 400 or above is still an http_error; may be given again
+    /// Statuses that answers may have: 200,2xx,301-303; any other is a failure (check). One of 400 or above that is
+    /// expected is still an http_error of bench, which exits with 1 after any failed check; fetch takes it for ok, and
+    /// does not retry it. May be given again
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     expect_status: Vec<String>,
     /// A header that answers must have: 'Name', or 'Name: REGEX' to find in one of its values; may be given again
@@ -26,6 +27,14 @@ pub(super) struct ExpectArgs {
     /// HEAD are not asked; may be given again
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
     expect_body: Vec<String>,
+}
+
+/// What answers to a load must be.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Checks")]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    expect: ExpectArgs,
     /// A larger body (64KiB, 10MB) is a failure (check), and its connection is closed [default: 8MiB with a REGEX, which
     /// keeps bodies in memory; else none]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
@@ -42,8 +51,18 @@ impl ExpectArgs {
             status: self.expect_status,
             header: self.expect_header,
             body: self.expect_body.into_iter().map(body).collect::<Result<_, _>>()?,
-            max_body: self.max_body,
+            max_body: None,
         })
+    }
+}
+
+impl CheckArgs {
+    /// The same, with the bound on bodies.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(super) fn gather(self) -> Result<RawExpect, PlanError> {
+        Ok(RawExpect { max_body: self.max_body, ..self.expect.gather()? })
     }
 }
 

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 
 use super::auth::AuthArgs;
 use super::driver::DriverArg;
+use super::expect::ExpectArgs;
 use super::http::HttpArgs;
 use super::network::NetworkArgs;
 use super::observation::ObservationArgs;
@@ -54,6 +55,8 @@ pub struct Args {
     #[command(flatten)]
     retries: RetryArgs,
     #[command(flatten)]
+    expect: ExpectArgs,
+    #[command(flatten)]
     bodies: BodyArgs,
     #[command(flatten)]
     observation: ObservationArgs,
@@ -87,7 +90,7 @@ struct LineArgs {
     /// What a record has, such as url,status,file; line is always there [default: all but what was not asked for]
     #[arg(long, value_name = "LIST")]
     fields: Option<String>,
-    /// Exit with 1 where any line was not answered below 400; without it, where none was
+    /// Exit with 1 where any line is not ok, that is, answered below 400 and as expected; without it, where none is
     #[arg(long)]
     fail_on_error: bool,
 }
@@ -177,7 +180,7 @@ struct RetryArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Bodies")]
 struct BodyArgs {
-    /// Save the body of each answer below 400 as a file in DIR, whose name is in the record, with its SHA-256
+    /// Save the body of each line that is ok as a file in DIR, whose name is in the record, with its SHA-256
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
     /// How saved bodies are named: host-path, hash (of the URL) or line [default: host-path]
@@ -196,7 +199,8 @@ struct BodyArgs {
     /// Put the SHA-256 of the body into the record
     #[arg(long)]
     sha256: bool,
-    /// A larger body, decoded, is an error of its line [default: 1 GiB; with --body-in-json 16 MiB]
+    /// A larger body, decoded, is an error of its line [default: 1 GiB; where bodies are held whole, as for
+    /// --body-in-json and a REGEX of --expect-body, 16 MiB]
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     max_body: Option<String>,
     /// Ask for compressed answers (Accept-Encoding: gzip, br, zstd)
@@ -322,6 +326,7 @@ impl Args {
             proxies,
             limits,
             retries,
+            expect,
             bodies,
             observation,
             output,
@@ -348,6 +353,7 @@ impl Args {
             network: network.gather(),
             proxies: proxies.gather()?,
             auth: auth.gather()?,
+            expect: expect.gather()?,
             compressed: bodies.compressed,
             decode: bodies.decode,
             argv: mask::argv(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),

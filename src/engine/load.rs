@@ -118,6 +118,11 @@ impl Load {
         state.tally.flow.enter(now);
     }
 
+    /// What answers are held against.
+    pub(crate) fn expect(&self) -> &Expect {
+        &self.expect
+    }
+
     fn share(&self) -> Option<u64> {
         self.shard.requests
     }

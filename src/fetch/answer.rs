@@ -11,10 +11,12 @@ use super::line::Kind;
 use super::policies::Policies;
 use super::robots::ROBOTS_BYTES_MAX;
 use super::save::Part;
+use crate::plan::Expect;
 use crate::plan::fetch::Output;
 use crate::record::Failure;
 use crate::wire::content::{ContentDecoder, ContentError};
 use crate::wire::decode::{BodyLength, Head};
+use crate::wire::expect::Judge;
 
 /// So much of a header is kept.
 const VALUE_BYTES_MAX: usize = 256;
@@ -44,6 +46,8 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Intake {
     decoder: ContentDecoder,
+    /// Where something is expected of it.
+    pub(super) judge: Option<Box<Judge>>,
     keep: Keep,
     most: Most,
 }
@@ -136,22 +140,30 @@ impl Intake {
     pub(super) fn new(decoder: ContentDecoder, output: &Output, policies: &Policies, part: Option<Part>) -> Self {
         let digest = output.sha256.then(Sha256::new);
         let keep = Keep { part, digest, body: keeps_body(output, policies).then(Vec::new) };
-        Self { decoder, keep, most: Most::Bytes(output.max_body) }
+        Self { decoder, judge: None, keep, most: Most::Bytes(output.max_body) }
+    }
+
+    /// Its body is held against what is expected, too.
+    pub(super) fn judged_by(self, judge: Option<Box<Judge>>) -> Self {
+        Self { judge, ..self }
     }
 
     /// Takes in a robots.txt.
     pub(super) fn of_robots(decoder: ContentDecoder) -> Self {
         let keep = Keep { body: Some(Vec::new()), ..Keep::default() };
-        Self { decoder, keep, most: Most::Cut(ROBOTS_BYTES_MAX) }
+        Self { decoder, judge: None, keep, most: Most::Cut(ROBOTS_BYTES_MAX) }
     }
 
-    /// Takes in a piece.
+    /// Takes in a piece, of which this is expected.
     ///
     /// # Errors
     /// The body is no good, or cannot be saved.
-    pub(super) fn feed(&mut self, piece: &[u8]) -> Result<(), Spoilt> {
-        let (keep, most, mut written) = (&mut self.keep, self.most, Ok(()));
+    pub(super) fn feed(&mut self, expect: &Expect, piece: &[u8]) -> Result<(), Spoilt> {
+        let (keep, judge, most, mut written) = (&mut self.keep, &mut self.judge, self.most, Ok(()));
         let fed = self.decoder.feed(piece, |bytes| {
+            if let Some(judge) = judge {
+                judge.feed(expect, bytes);
+            }
             if written.is_ok() {
                 written = keep.take(bytes, most);
             }

@@ -93,7 +93,8 @@ impl Flight {
         }
     }
 
-    fn body<'a>(&'a self, plan: &'a Plan) -> Option<&'a Bytes> {
+    /// What goes out as its body.
+    pub(super) fn body<'a>(&'a self, plan: &'a Plan) -> Option<&'a Bytes> {
         self.own_body().or(plan.body.as_ref()).filter(|_| !self.job.is_bodiless)
     }
 

@@ -125,7 +125,7 @@ fn decide(fetch: &Fetch, path: &Path, run: &Run) -> Result<(), String> {
         return Err("was begun with another input; give the same one, or replace it by --overwrite".into());
     }
     if earlier.plan_digest != run.plan_digest {
-        return Err("was begun with other options (headers, method, body, or what is kept of answers); give the same \
+        return Err("was begun with other options (headers, method, body, or what is expected or kept of answers); give the same \
                     ones, or replace it by --overwrite"
             .into());
     }
@@ -175,7 +175,7 @@ fn write_run(path: &Path, run: &Run) -> io::Result<()> {
 fn plan_digest(plan: &Plan) -> String {
     let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
     let mut digest = Sha256::new();
-    digest.update(fetch.question(&plan.common).as_bytes());
+    digest.update(fetch.question(&plan.common, &plan.expect).as_bytes());
     digest.update(Sha256::digest(plan.body.as_deref().unwrap_or_default()));
     hex(&digest.finalize())
 }

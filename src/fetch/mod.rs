@@ -8,6 +8,7 @@ mod answer;
 pub mod bucket;
 pub mod cookies;
 mod dispatcher;
+mod expected;
 pub mod exporter;
 pub mod extract;
 mod flight;

@@ -10,8 +10,8 @@ use super::redirect::{self, Hop, Next, Sent};
 use super::retry::{Decision, Policy, Retries};
 use super::{retry_after, robots};
 use crate::clock;
-use crate::plan::Fetch;
 use crate::plan::origin::{Site, parse_site, push_target, split};
+use crate::plan::{Fetch, Plan};
 use crate::record::Outcome;
 use crate::units::Nanos;
 use crate::wire::decode::Head;
@@ -43,12 +43,13 @@ pub(super) fn policy(fetch: &Fetch) -> Policy {
 
 /// What a head means; `elapsed` since the start of the run.
 pub(super) fn judge(
-    fetch: &Fetch,
+    plan: &Plan,
     retries: &mut Retries,
     elapsed: Nanos,
     flight: &mut Flight,
     head: &Head<'_>,
 ) -> Verdict {
+    let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
     let asked = retry_after::hold(head.status, head.header("retry-after"), clock::unix_now(), fetch.retry.after_max);
     let job = &mut flight.job;
     if asked.is_some() {
@@ -65,6 +66,10 @@ pub(super) fn judge(
             Next::Follow(hop) => Verdict::Follow(hop),
             Next::Refused(refusal) => Verdict::Refused(Error::new(Kind::Redirect, refusal.to_string())),
         };
+    }
+    if job.robots_of.is_none() && plan.expect.names(head.status) {
+        // It is what was asked for, and not to be waited out.
+        return Verdict::Final;
     }
     let idempotent = flight.template.idempotent;
     match retries.decide(elapsed, job.tried.here, Outcome::Answered(head.status), idempotent) {

@@ -39,8 +39,8 @@ const HAND_OVER: Nanos = Nanos::from_millis(10);
 /// One core's part of a retrieval.
 pub(crate) struct Retrieval {
     /// Counts the requests.
-    load: Load,
-    plan: Arc<Plan>,
+    pub(super) load: Load,
+    pub(super) plan: Arc<Plan>,
     pub(super) shared: Arc<Shared>,
     origins: Rc<Origins>,
     /// Its place among the cores.
@@ -176,7 +176,7 @@ impl Retrieval {
         error: Option<&Error>,
         times: Times,
     ) {
-        let ok = error.is_none() && answer.is_some_and(|answer| answer.status < 400);
+        let ok = error.is_none() && answer.is_some_and(|answer| self.is_wanted(answer.status));
         let form = Form { fields: self.shared.policies.fields, body: self.fetch().output.body_in_json };
         let fetched = &mut state.fetched;
         fetched.lines += 1;
@@ -383,7 +383,7 @@ impl Sink for Retrieval {
     fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
         let (output, policies) = (&self.fetch().output, &self.shared.policies);
         self.keep_cookies(ticket, head);
-        let (wanted, part, is_robots) = {
+        let (wanted, judge, part, is_robots) = {
             let State { flights, retries, folder, counts, .. } = &mut *self.state.borrow_mut();
             let flight = flights.at(ticket.line);
             let mut answer = Answer::of(head);
@@ -392,18 +392,21 @@ impl Sink for Retrieval {
             }
             flight.answer = Some(answer);
             let elapsed = self.elapsed(clock::now());
-            flight.verdict = verdict::judge(self.fetch(), retries, elapsed, flight, head);
+            flight.verdict = verdict::judge(&self.plan, retries, elapsed, flight, head);
+            let judge = self.judge(flight, head);
             let wanted = head.body != BodyLength::None && matches!(flight.verdict, Verdict::Final);
             let is_robots = flight.job.robots_of.is_some();
-            if wanted && !is_robots && !self.plan.decode {
+            if wanted && judge.is_none() && !is_robots && !self.plan.decode {
                 let answer = flight.answer.as_mut().expect("it has just come");
                 if answer.counts_alone(head.body, output, policies) {
                     counts.received(answer.bytes as usize);
                     return Ok(Body::Discard);
                 }
             }
-            let folder = folder.as_mut().filter(|_| wanted && head.status < 400 && !is_robots);
-            (wanted, folder.map(Folder::begin).transpose(), is_robots)
+            let missed = judge.as_ref().is_some_and(|judge| judge.has_missed());
+            let saves = wanted && !missed && !is_robots && self.is_wanted(head.status);
+            let part = folder.as_mut().filter(|_| saves).map(Folder::begin).transpose();
+            (wanted, judge, part, is_robots)
         };
         if !wanted {
             return Ok(Body::Discard);
@@ -414,24 +417,25 @@ impl Sink for Retrieval {
             ContentDecoder::of(headers).map_err(|error| self.spoilt(ticket, Spoilt::Answer(spoilt(error))))?;
         let intake = match is_robots {
             true => Intake::of_robots(decoder),
-            false => Intake::new(decoder, output, policies, part),
+            false => Intake::new(decoder, output, policies, part).judged_by(judge),
         };
         Ok(Body::Stream(Box::new(intake)))
     }
 
     async fn body(&self, ticket: &Ticket, intake: &mut Self::Intake, piece: &[u8]) -> Result<(), Failure> {
         self.state.borrow_mut().counts.received(piece.len());
-        intake.feed(piece).map_err(|problem| self.spoilt(ticket, problem))
+        intake.feed(self.load.expect(), piece).map_err(|problem| self.spoilt(ticket, problem))
     }
 
     fn end(&self, ticket: &Ticket, mut intake: Self::Intake) -> Result<(), Failure> {
         intake.finish().map_err(|problem| self.spoilt(ticket, problem))?;
         let state = &mut *self.state.borrow_mut();
         let flight = state.flights.at(ticket.line);
+        // The answer itself is whole: its connection is as good as before.
+        flight.error = intake.judge.take().and_then(|mut judge| self.short_of(flight, &mut judge));
         if let Some(answer) = &mut flight.answer {
             answer.take(*intake);
-            if flight.job.robots_of.is_none() {
-                // The answer itself is whole: its connection is as good as before.
+            if flight.job.robots_of.is_none() && flight.error.is_none() {
                 flight.error = answer.look(&self.shared.policies).err();
             }
         }

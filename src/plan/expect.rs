@@ -5,11 +5,12 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use regex::bytes::Regex;
+use sha2::{Digest as _, Sha256};
 
 use super::error::PlanError;
 use super::raw::{RawExpect, RawExpectedBody};
 use super::request::{is_secret_header, is_token};
-use crate::units::parse_bytes;
+use crate::units::{hex, parse_bytes};
 
 /// So many bytes of a body are kept to look for a pattern in, without `--max-body`.
 const KEPT_BYTES: u64 = 8 << 20;
@@ -94,9 +95,27 @@ impl Expect {
         self.statuses.is_empty() || self.statuses.iter().any(|statuses| statuses.range.contains(&status))
     }
 
+    /// Whether this status was named, so that it is wanted even where it is 400 or above.
+    pub fn names(&self, status: u16) -> bool {
+        !self.statuses.is_empty() && self.allows(status)
+    }
+
     /// Whether a whole body must be kept until its end.
     pub fn keeps_bodies(&self) -> bool {
         self.bodies.iter().any(|body| matches!(body, ExpectedBody::Matches(_)))
+    }
+}
+
+impl Expect {
+    /// All but the size as text, a line each: without secrets, a file by its content. Empty where any answer will do.
+    pub fn shown(&self) -> String {
+        let statuses = self.statuses.iter().map(|statuses| format!("status {statuses}\n"));
+        let headers = self.headers.iter().map(|header| format!("header {:?}\n", header.to_string()));
+        let bodies = self.bodies.iter().map(|body| match body.sha256() {
+            Some(digest) => format!("body {digest}\n"),
+            None => format!("body {:?}\n", body.to_string()),
+        });
+        statuses.chain(headers).chain(bodies).collect()
     }
 }
 
@@ -186,6 +205,14 @@ impl ExpectedBody {
             }
         }
     }
+
+    /// The digest of the content that it must be, in hex; `None` for a pattern.
+    pub fn sha256(&self) -> Option<String> {
+        match self {
+            Self::Matches(_) => None,
+            Self::Equals { content, .. } => Some(hex(&Sha256::digest(content))),
+        }
+    }
 }
 
 impl fmt::Display for ExpectedBody {
@@ -237,6 +264,7 @@ mod tests {
             [199, 200, 201, 299, 300, 399, 400, 403, 404, 410, 411].into_iter().filter(|&s| expect.allows(s)).collect();
         assert_eq!(allowed, [200, 300, 399, 404, 410]);
         assert!(Expect::default().allows(500) && Expect::default().is_empty() && !expect.is_empty());
+        assert!(expect.names(404) && !expect.names(500) && !Expect::default().names(200));
         for (text, part) in [
             ("20", "no status"),
             ("2x", "no status"),
@@ -266,6 +294,18 @@ mod tests {
             assert!(error.subject.starts_with("--expect-header") && error.problem.contains(part), "{error}");
             assert!(!error.to_string().contains("hush"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_has_no_secrets_and_knows_files_by_their_content() {
+        let file = |content: &'static str| {
+            let body = RawExpectedBody::File { name: "f".into(), content: content.into() };
+            Expect::new(&RawExpect { body: vec![body], ..RawExpect::default() }).expect("a file").shown()
+        };
+        assert!(file("a") != file("b") && file("a").len() == "body \n".len() + 64);
+        let shown = typed("200,3xx", "Set-Cookie: hush", "a\nb").expect("expectations").shown();
+        assert_eq!(shown, "status 200\nstatus 3xx\nheader \"Set-Cookie: ***\"\nbody \"a\\nb\"\n");
+        assert_eq!(Expect::default().shown(), "");
     }
 
     #[test]

@@ -10,7 +10,8 @@ pub use observation::{Observation, RawObservation};
 
 use super::Plan;
 use super::error::PlanError;
-use super::raw::RawPlan;
+use super::expect::Expect;
+use super::raw::{RawExpectedBody, RawPlan};
 use super::request::Common;
 use super::shard::Machine;
 use super::validate::{assemble, count, duration, method};
@@ -220,11 +221,12 @@ pub struct Pace {
 
 impl Fetch {
     /// What is asked for of each line, as text and without secrets: runs that differ in it are not the same.
-    pub fn question(&self, common: &Common) -> String {
+    pub fn question(&self, common: &Common, expect: &Expect) -> String {
         let Output { save, max_body, body_in_json, sha256, .. } = &self.output;
         let kept = format!("{save:?} {max_body} {body_in_json:?} {sha256}");
         let redirects = (self.max_redirects, self.allow_downgrade);
-        format!("{}\n{redirects:?}\n{kept}\n{:?}\n{}", self.method, self.said, common.shown())
+        let (headers, expected) = (common.shown(), expect.shown());
+        format!("{}\n{redirects:?}\n{kept}\n{:?}\n{headers}{expected}", self.method, self.said)
     }
 }
 
@@ -241,11 +243,14 @@ pub fn validate(raw: &RawFetch, machine: &Machine) -> Result<Plan, PlanError> {
     if base.urls.is_empty() && base.input.is_none() {
         return Err(PlanError::new("URL", "nothing to fetch; give a URL, -i FILE, or -i - for standard input"));
     }
-    let reads = raw.said.extract.is_some() || !raw.said.json_checks.is_empty();
+    let looks_for = base.expect.body.iter().any(|body| matches!(body, RawExpectedBody::Pattern(_)));
+    let output = output(&raw.output, looks_for || raw.said.extract.is_some() || !raw.said.json_checks.is_empty())?;
+    // A body that is too large is so by itself, whatever else is expected of it.
+    base.expect.max_body = looks_for.then(|| output.max_body.to_string());
     let fetch = Fetch {
         method: method(&base)?,
         window: if raw.output.ordered { WINDOW_ORDERED } else { WINDOW },
-        output: output(&raw.output, reads)?,
+        output,
         retry: retry(&raw.retry)?,
         pace: pace(&raw.pace)?,
         max_redirects: times(&raw.max_redirects, "--max-redirects")?.unwrap_or(REDIRECTS),
@@ -270,7 +275,7 @@ fn output(raw: &RawOutput, reads: bool) -> Result<Output, PlanError> {
     let max_body = match count(&raw.max_body, "--max-body")? {
         Some(bytes) if in_json && bytes > MAX_BODY_IN_JSON => {
             let problem = format!(
-                "is too large for bodies that are held whole; with --body-in-json, --extract and --json-check the limit is {MAX_BODY_IN_JSON}"
+                "is too large for bodies that are held whole; with --body-in-json, --extract, --json-check and a REGEX of --expect-body the limit is {MAX_BODY_IN_JSON}"
             );
             return Err(PlanError::new(format!("--max-body {bytes}"), problem));
         }
@@ -347,7 +352,7 @@ fn statuses(text: &str) -> Result<Vec<u16>, PlanError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::raw::Input;
+    use crate::plan::raw::{Input, RawExpect};
     use crate::plan::shard::Cpu;
 
     fn plan(raw: &RawFetch) -> Result<Plan, PlanError> {
@@ -394,5 +399,21 @@ mod tests {
         let none = RawRetry { retries: set("0"), on: set("429, 503"), ..RawRetry::default() };
         let plan = plan(&retry(none)).expect("none is a number");
         assert_eq!(plan.fetch.map(|fetch| (fetch.retry.retries, fetch.retry.on)), Some((0, vec![429, 503])));
+    }
+
+    #[test]
+    fn what_is_expected_is_part_of_the_question_and_how_large_it_may_be_is_said_by_max_body_alone() {
+        let asked = |expect: RawExpect| {
+            let base = RawPlan { expect, ..RawPlan::default() };
+            let plan = plan(&RawFetch { base, ..RawFetch::default() }).expect("a plan");
+            let fetch = plan.fetch.as_deref().expect("a retrieval");
+            (fetch.question(&plan.common, &plan.expect), fetch.output.max_body, plan.expect.max_body)
+        };
+        let status = RawExpect { status: vec!["200".into()], ..RawExpect::default() };
+        let pattern = RawExpect { body: vec![RawExpectedBody::Pattern("x".into())], ..RawExpect::default() };
+        let [none, status, pattern] = [RawExpect::default(), status, pattern].map(asked);
+        assert_eq!((none.1, none.2, status.2), (1 << 30, None, None));
+        assert_eq!((pattern.1, pattern.2), (16 << 20, Some(16 << 20)));
+        assert!(none.0 != status.0 && none.0 != pattern.0 && status.0 != pattern.0);
     }
 }

@@ -7,7 +7,7 @@ use crate::units::Nanos;
 pub struct Fetched {
     /// Lines that asked for something and have their record; those that an earlier run had fetched are not among them.
     pub lines: u64,
-    /// Those of them that were answered below 400 and passed all checks.
+    /// Those of them that were answered below 400, or with a status that was expected, and passed all checks.
     pub ok: u64,
     /// Those of them without an answer of use, by the kind of their error; sums to less than `lines`.
     pub errors: Vec<(&'static str, u64)>,

@@ -1,13 +1,11 @@
 //! What answers were expected to be, and what came instead: as the plan's echo, in JSON and in text.
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::escape::escape;
 use crate::plan::Expect;
 use crate::plan::expect::ExpectedBody;
 use crate::record::Tally;
-use crate::units::hex;
 
 /// So much of a text is shown to people; with the paragraph's label and a comma it fits into 80 columns.
 const COLUMNS_SHOWN: usize = 64;
@@ -52,10 +50,8 @@ impl ExpectEcho {
 
 impl BodyEcho {
     fn new(body: &ExpectedBody) -> Self {
-        match body {
-            ExpectedBody::Matches(pattern) => Self { pattern: Some(pattern.to_string()), sha256: None },
-            ExpectedBody::Equals { content, .. } => Self { pattern: None, sha256: Some(hex(&Sha256::digest(content))) },
-        }
+        let sha256 = body.sha256();
+        Self { pattern: sha256.is_none().then(|| body.to_string()), sha256 }
     }
 }
 

@@ -17,6 +17,8 @@ pub use fuzz::fuzz_expect;
 
 /// So much of a body, or of a header's value, is kept for people to see what came instead.
 const SHOWN_BYTES: usize = 1024;
+/// So many characters of it are shown.
+const SHOWN_CHARS: usize = 100;
 /// Room for bodies is kept from one answer to the next up to here.
 const ROOM_BYTES: usize = 1 << 20;
 
@@ -102,6 +104,11 @@ impl Judge {
         self.missed = expect.bodies.iter().position(differs).map(Missed::Body);
     }
 
+    /// Whether it is known already that the answer falls short.
+    pub fn has_missed(&self) -> bool {
+        self.missed.is_some()
+    }
+
     /// Whether the body has become larger than it may be: there is no use in the rest.
     pub fn is_too_large(&self) -> bool {
         self.missed == Some(Missed::TooLarge)
@@ -128,22 +135,24 @@ impl Judge {
         self.status
     }
 
-    /// What came instead, for people: bytes of the server's, in which `redact` covers what must not be shown, as text that
-    /// still has to be escaped. Empty where nothing was missed.
-    pub fn came(&self, expect: &Expect, redact: impl Fn(&[u8]) -> String) -> String {
+    /// What came instead, for people: bytes of the server's, in which `redact` covers what must not be shown, as text of
+    /// bounded length that still has to be escaped. Empty where nothing was missed.
+    pub fn came(&self, expect: &Expect, redact: impl Fn(&[u8]) -> Vec<u8>) -> String {
+        let shown =
+            |bytes: &[u8]| -> String { String::from_utf8_lossy(&redact(bytes)).chars().take(SHOWN_CHARS).collect() };
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = match (self.missed, &self.value) {
             (None, _) => Ok(()),
             (Some(Missed::Header(index)), Some(value)) => {
                 let expected = &expect.headers[index];
-                let value = if expected.is_secret() { "***".to_owned() } else { redact(value) };
+                let value = if expected.is_secret() { "***".to_owned() } else { shown(value) };
                 write!(text, "{}: {value}", expected.name)
             }
             (Some(Missed::Header(index)), None) => write!(text, "no header {}", expect.headers[index].name),
             (Some(Missed::TooLarge), _) => write!(text, "a body of {} bytes or more", self.length),
             (Some(Missed::Status | Missed::Body(_)), _) if self.length == 0 => write!(text, "no body"),
-            (Some(Missed::Status | Missed::Body(_)), _) => write!(text, "{}", redact(self.start())),
+            (Some(Missed::Status | Missed::Body(_)), _) => write!(text, "{}", shown(self.start())),
         };
         text
     }

@@ -11,7 +11,7 @@ use crate::support::{OK, Report, Server, TargetProgram, bench, file, measured, o
 const SECRET: &str = "hush-4711";
 
 /// A whole answer.
-fn answer(head: &str, body: &str) -> Vec<u8> {
+pub(crate) fn answer(head: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 

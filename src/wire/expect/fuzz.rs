@@ -64,7 +64,7 @@ fn play(expect: &Expect, head: &Head<'_>, head_request: bool, body: &[u8], size:
     }
     let verdict = judge.finish(expect);
     assert_eq!(judge.finish(expect), verdict, "a verdict stays one");
-    let came = judge.came(expect, |bytes| String::from_utf8_lossy(bytes).into_owned());
+    let came = judge.came(expect, <[u8]>::to_vec);
     assert_eq!(came.is_empty(), verdict.is_ok(), "{came:?}");
     verdict
 }

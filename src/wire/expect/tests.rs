@@ -21,7 +21,7 @@ fn judged(expect: &Expect, head: &Head<'_>, body: &[&[u8]]) -> (Result<(), Misse
     judge.begin(expect, head, false, false);
     body.iter().for_each(|piece| judge.feed(expect, piece));
     let verdict = judge.finish(expect);
-    (verdict, judge.came(expect, |bytes| String::from_utf8_lossy(bytes).into_owned()))
+    (verdict, judge.came(expect, <[u8]>::to_vec))
 }
 
 #[test]
