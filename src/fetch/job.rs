@@ -114,6 +114,11 @@ impl Job {
         }
     }
 
+    /// It is a line, and something was asked for it.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.robots_of.is_none() && self.tried.admitted > Nanos::ZERO
+    }
+
     /// What it asks for now, without credentials.
     pub(crate) fn final_url(&self) -> Cow<'_, str> {
         let base = &*self.host.url;

@@ -107,6 +107,11 @@ pub(super) fn open(
     Ok((Some(file), done))
 }
 
+/// Whether records in this file can be gone on with: it is an ordinary one.
+pub(super) fn is_one(file: Option<&File>) -> bool {
+    file.and_then(|file| file.metadata().ok()).is_some_and(|metadata| metadata.is_file())
+}
+
 /// Whether what stands there may be gone on with.
 fn decide(fetch: &Fetch, path: &Path, run: &Run) -> Result<(), String> {
     if fetch.output.overwrite {
@@ -125,8 +130,8 @@ fn decide(fetch: &Fetch, path: &Path, run: &Run) -> Result<(), String> {
         return Err("was begun with another input; give the same one, or replace it by --overwrite".into());
     }
     if earlier.plan_digest != run.plan_digest {
-        return Err("was begun with other options (headers, method, body, or what is expected or kept of answers); give the same \
-                    ones, or replace it by --overwrite"
+        return Err("was begun with other options (headers, method, body, or what is expected or kept of answers); \
+                    give the same ones, or replace it by --overwrite"
             .into());
     }
     Ok(())

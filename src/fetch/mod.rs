@@ -13,6 +13,7 @@ pub mod exporter;
 pub mod extract;
 mod flight;
 mod host;
+mod interrupted;
 mod job;
 mod journal;
 pub mod line;
@@ -182,7 +183,8 @@ pub fn run(
     let (file, done) = journal::open(plan, &lines.urls, lines.input.as_ref(), &mut names)?;
     let Observers { log, metrics, show } = observers;
     let live = Live::new(plan.cores.len(), log.as_ref().map(Log::events));
-    let shared = Arc::new(Shared::new(Arc::clone(control), &fetch.pace, policies, names, done.ok, live));
+    let is_journal = journal::is_one(file.as_ref());
+    let shared = Arc::new(Shared::new(Arc::clone(control), &fetch.pace, policies, names, done.ok, live, is_journal));
     let exported = Arc::clone(&shared);
     let exporter = metrics.map(|listener| Exporter::start(listener, move || metrics::text(&exported.snapshot())));
     let exporter = exporter.transpose().map_err(FetchError::Thread)?;
@@ -245,6 +247,8 @@ pub(crate) struct Shared {
     /// Of saved bodies.
     names: Mutex<Names>,
     policies: Policies,
+    /// The records go to a file that can be gone on with.
+    is_journal: bool,
     /// Lines dealt to cores.
     dealt: AtomicU64,
     /// Those of them that came to their end.
@@ -256,6 +260,8 @@ pub(crate) struct Shared {
     total: Mutex<Fetched>,
     live: Live,
     failure: Mutex<Option<String>>,
+    /// Nobody takes records any more.
+    abandoned: AtomicBool,
 }
 
 impl Shared {
@@ -266,6 +272,7 @@ impl Shared {
         names: Names,
         skipped_ok: u64,
         live: Live,
+        is_journal: bool,
     ) -> Self {
         let bucket = |rate| Mutex::new(Bucket::at_rate(rate, host::SLACK, clock::now()));
         Self {
@@ -277,6 +284,7 @@ impl Shared {
             jar: policies.jar.take().map(Mutex::new),
             names: Mutex::new(names),
             policies,
+            is_journal,
             dealt: AtomicU64::new(0),
             done: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -284,6 +292,7 @@ impl Shared {
             total: Mutex::new(Fetched { skipped_ok, ..Fetched::default() }),
             live,
             failure: Mutex::default(),
+            abandoned: AtomicBool::new(false),
         }
     }
 
@@ -360,6 +369,16 @@ impl Shared {
     fn give_up(&self, problem: String) {
         self.fail(problem);
         self.control.stop();
+    }
+
+    /// Records cannot be written any more.
+    fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.control.stop();
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
     fn failure(&self) -> Option<String> {

@@ -206,6 +206,18 @@ impl Queues {
         }
     }
 
+    /// Lets all lines go; gives those that had been begun: they waited for their next request.
+    pub(super) fn give_up(&mut self) -> impl Iterator<Item = Box<Job>> {
+        self.waiting = 0;
+        let timers = std::mem::take(&mut self.timers).into_values();
+        let waiting = timers.filter_map(|timer| match timer {
+            Timer::Line(job) => Some(job),
+            Timer::Host(_) => None,
+        });
+        let queued = self.hosts.values_mut().flat_map(|local| local.lines.drain(..));
+        waiting.chain(queued).filter(|job| job.is_begun())
+    }
+
     /// Forgets hosts without lines and requests where there are too many; gives what indexes they had.
     pub(super) fn forget_idle(&mut self) -> Vec<u32> {
         if self.hosts.len() <= self.forget_above {

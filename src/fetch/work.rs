@@ -234,9 +234,11 @@ impl Retrieval {
             return self.land_robots(state, flight, outcome, now);
         }
         let Flight { mut job, template, mut answer, verdict, mut error, is_lost, .. } = flight;
-        if outcome == Outcome::InFlightAtEnd || is_lost {
-            state.fetched.unfinished += 1;
-            return;
+        if is_lost {
+            return state.leave_unfinished();
+        }
+        if outcome == Outcome::InFlightAtEnd {
+            return self.leave(state, &job, times);
         }
         let reason = state.reason.take();
         let verdict = match outcome {
@@ -267,8 +269,7 @@ impl Retrieval {
             && let Err(problem) = self.keep(state, &job, answer)
         {
             self.shared.give_up(format!("--save: a body cannot be given its name: {problem}"));
-            state.fetched.unfinished += 1;
-            return;
+            return state.leave_unfinished();
         }
         self.conclude(state, &job, answer.as_ref(), error.as_ref(), times);
     }
@@ -284,6 +285,11 @@ impl Retrieval {
 }
 
 impl State {
+    /// A line has no record, and is to be fetched by a later run.
+    pub(super) fn leave_unfinished(&mut self) {
+        self.fetched.unfinished += 1;
+    }
+
     /// Nobody wants to know why the last failure happened.
     pub(super) fn forget_reason(&mut self) {
         self.reason = None;
@@ -475,9 +481,11 @@ impl Work for Retrieval {
 
     fn finish(&self, abandoned: bool, waits: Waits) -> Finished {
         let state = &mut *self.state.borrow_mut();
+        let exhausted = self.shared.all_done();
+        self.leave_waiting(state, clock::now());
         self.hand_over(state);
         state.counts.show_at_last(&self.shared.live);
         self.shared.add(&state.fetched);
-        Finished { exhausted: self.shared.all_done(), ..self.load.finish(abandoned, waits) }
+        Finished { exhausted, ..self.load.finish(abandoned, waits) }
     }
 }

@@ -70,27 +70,14 @@ pub(super) struct Writer {
     flushed: Instant,
     /// Written and not yet known to be on the disk.
     dirty: bool,
-    /// The records go to an ordinary file.
-    is_file: bool,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, file: Option<File>, bodies: Option<File>, ordered: bool) -> Self {
         let waiting = ordered.then(BTreeMap::new);
         // What is no file cannot be synced, and need not be.
-        let is_file = file.as_ref().and_then(|file| file.metadata().ok()).is_some_and(|metadata| metadata.is_file());
-        let bodies = bodies.filter(|_| is_file);
-        Self {
-            shared,
-            file,
-            bodies,
-            is_file,
-            waiting,
-            next: 0,
-            buffer: Vec::new(),
-            flushed: Instant::now(),
-            dirty: false,
-        }
+        let bodies = bodies.filter(|_| shared.is_journal);
+        Self { shared, file, bodies, waiting, next: 0, buffer: Vec::new(), flushed: Instant::now(), dirty: false }
     }
 
     /// Writes what comes, to the end.
@@ -99,16 +86,12 @@ impl Writer {
     /// The system's; a reader that went away is none, and ends the run.
     pub(super) fn run(mut self, messages: &mpsc::Receiver<Message>) -> io::Result<()> {
         let result = self.write_all(messages);
+        if result.is_err() {
+            self.shared.abandon();
+        }
         match result {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.shared.control.stop();
-                Ok(())
-            }
-            Err(error) => {
-                self.shared.control.stop();
-                Err(error)
-            }
-            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
         }
     }
 
@@ -185,7 +168,7 @@ impl Writer {
         }
         self.write()?;
         match &self.file {
-            Some(file) if std::mem::take(&mut self.dirty) && self.is_file => file.sync_data(),
+            Some(file) if std::mem::take(&mut self.dirty) && self.shared.is_journal => file.sync_data(),
             _ => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ pub struct Fetched {
     pub ok: u64,
     /// Those of them without an answer of use, by the kind of their error; sums to less than `lines`.
     pub errors: Vec<(&'static str, u64)>,
-    /// Lines that have no record, as a signal came first.
+    /// Lines that were begun and have no record, as the run was ended first: a resumed run fetches them.
     pub unfinished: u64,
     /// Lines that an earlier run had fetched.
     pub skipped: u64,

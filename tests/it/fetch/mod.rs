@@ -4,6 +4,7 @@ mod answers;
 mod expect;
 mod hosts;
 mod httpbin;
+mod interrupted;
 mod journal;
 mod lines;
 mod observation;
