@@ -15,7 +15,7 @@ use super::http::HttpArgs;
 use super::mask;
 use super::network::NetworkArgs;
 use super::outputs::{OutputArgs, Outputs};
-use super::plan_file::PlanArgs;
+use super::plan_file::{PlanArgs, Planned};
 use super::proxy::ProxyArgs;
 use super::shape::ShapeArgs;
 use super::tls::TlsArgs;
@@ -54,6 +54,18 @@ pub struct Args {
     artefacts: ArtefactArgs,
     #[command(flatten)]
     pub(super) plan: PlanArgs,
+}
+
+impl Planned for Args {
+    const NAME: &'static str = "bench";
+
+    fn plan(&mut self) -> &mut PlanArgs {
+        &mut self.plan
+    }
+
+    fn wants_plan(&self) -> bool {
+        self.plan.print_plan || self.artefacts.bundle.is_some()
+    }
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -182,11 +194,6 @@ impl Args {
     /// Whether the plan is to be printed and nothing sent.
     pub fn prints_plan(&self) -> bool {
         self.plan.print_plan
-    }
-
-    /// Whether the plan is wanted as a file.
-    pub(super) fn wants_plan(&self) -> bool {
-        self.plan.print_plan || self.artefacts.bundle.is_some()
     }
 
     /// Values that must never be shown: bodies, secret headers and credentials that were typed.

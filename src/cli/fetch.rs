@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,9 +14,10 @@ use super::expect::ExpectArgs;
 use super::http::HttpArgs;
 use super::network::NetworkArgs;
 use super::observation::ObservationArgs;
+use super::plan_file::{PlanArgs, Planned};
 use super::proxy::ProxyArgs;
 use super::tls::TlsArgs;
-use super::{bench, driver, exit, mask, note, outputs, progress, signals, stdout};
+use super::{bench, driver, exit, mask, outputs, plan_print};
 use crate::engine::{self, Control};
 use crate::fetch::snapshot::Snapshot;
 use crate::fetch::{self, Lines, Observers, Policies};
@@ -24,8 +25,12 @@ use crate::files;
 use crate::plan::fetch::{BodyText, RawFetch, RawOutput, RawPace, RawRetry, Said, validate};
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::shard::Machine;
-use crate::plan::{Plan, PlanError, RawPlan};
-use crate::report::{self, Format, Summary};
+use crate::plan::{PlanError, RawPlan};
+use crate::report::Summary;
+
+mod reports;
+
+use self::reports::{OutputArgs, Reports};
 
 /// Everything that can be typed after `fetch`, as typed.
 #[derive(Debug, clap::Args)]
@@ -62,6 +67,20 @@ pub struct Args {
     observation: ObservationArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+impl Planned for Args {
+    const NAME: &'static str = "fetch";
+
+    fn plan(&mut self) -> &mut PlanArgs {
+        &mut self.plan
+    }
+
+    fn wants_plan(&self) -> bool {
+        self.plan.print_plan
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -184,7 +203,7 @@ struct BodyArgs {
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
     /// How saved bodies are named: host-path, hash (of the URL) or line [default: host-path]
-    #[arg(long, value_name = "HOW", requires = "save")]
+    #[arg(long, value_name = "HOW")]
     save_as: Option<String>,
     /// Put a value of the body into the record: a JSON pointer (/data/0/id), or a regular expression, whose first group
     /// it is
@@ -236,43 +255,23 @@ struct LimitArgs {
     drain: Option<String>,
 }
 
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Report")]
-struct OutputArgs {
-    /// Also write the report to FILE (.json, .txt choose the format); may be given again. In words it goes to standard
-    /// output, or to standard error where the records have that
-    #[arg(long, value_name = "FILE")]
-    report: Vec<PathBuf>,
-    /// No progress line
-    #[arg(long)]
-    no_progress: bool,
-    /// No progress line, no notes and no report in words: only errors, and the records
-    #[arg(short = 'q', long)]
-    quiet: bool,
-}
-
-/// Where the report goes; checked before the run.
-struct Reports {
-    files: Vec<(PathBuf, Format)>,
-    /// In words: to standard output, else standard error.
-    to_stdout: bool,
-    progress: bool,
-    notes: bool,
-}
-
-/// Fetches what is asked for; returns the exit code.
+/// Fetches what is asked for, or prints the plan of that; returns the exit code.
 ///
 /// # Errors
 /// What keeps it from beginning, and an input or an output that broke off.
-pub fn run(args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
-    let (raw, reports, jar) = args.gather()?;
+pub fn run(mut args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
+    let (said, prints_plan) = (std::mem::take(&mut args.plan.said), args.plan.print_plan);
+    let (raw, reports, jar) = args.gather().map_err(|error| said.blame(error))?;
+    let plan = Arc::new(validate(&raw, machine).map_err(|error| said.blame(error))?);
+    let cookies = jar.as_deref().map(cookies).transpose().map_err(|error| said.blame(error))?.flatten();
+    let policies = Policies::new(&plan, cookies.as_deref()).map_err(|error| said.blame(error))?;
+    if prints_plan {
+        return plan_print::print(&said, &plan);
+    }
     let decision = driver::decide(raw.base.driver)?;
     if let Some(refused) = &decision.refused {
         reports.note(&driver::fallback(refused));
     }
-    let plan = Arc::new(validate(&raw, machine)?);
-    let cookies = jar.as_deref().map(cookies).transpose()?.flatten();
-    let policies = Policies::new(&plan, cookies.as_deref())?;
     let control = Arc::<Control>::default();
     let line = reports.watch(&plan, &control)?;
     let mut show = |now: &Snapshot| line.show(fetch::progress::line(now));
@@ -330,6 +329,7 @@ impl Args {
             bodies,
             observation,
             output,
+            plan: _,
         } = self;
         if let Some(path) = &lines.output {
             outputs::writable("-o", path)?;
@@ -440,47 +440,5 @@ impl From<BodyArg> for BodyText {
             BodyArg::Text => Self::Text,
             BodyArg::Base64 => Self::Base64,
         }
-    }
-}
-
-impl OutputArgs {
-    fn check(self, to_stdout: bool) -> Result<Reports, PlanError> {
-        let mut files = Vec::with_capacity(self.report.len());
-        for path in self.report {
-            outputs::writable("--report", &path)?;
-            let format = Format::of_path(&path).unwrap_or(Format::Text);
-            files.push((path, format));
-        }
-        // Records on a terminal are what is looked at.
-        let progress = !self.no_progress && !self.quiet && (to_stdout || !io::stdout().is_terminal());
-        Ok(Reports { files, to_stdout, progress, notes: !self.quiet })
-    }
-}
-
-impl Reports {
-    fn note(&self, text: &str) {
-        if self.notes {
-            note(text);
-        }
-    }
-
-    /// From now on a signal ends the run, and a second one the program; returns the progress line.
-    fn watch(&self, plan: &Plan, control: &Arc<Control>) -> io::Result<progress::Line> {
-        signals::end(control, plan, self.notes)?;
-        Ok(progress::Line::new(self.progress))
-    }
-
-    fn write(&self, summary: &Summary<'_>) -> Result<(), String> {
-        for (path, format) in &self.files {
-            let saved = files::save(path, |out| report::write(*format, summary, out));
-            saved.map_err(|error| format!("--report {}: {error}", path.display()))?;
-        }
-        if !self.notes {
-            return Ok(());
-        }
-        let mut text = Vec::new();
-        let written = report::write(Format::Text, summary, &mut text);
-        let written = written.and_then(|()| if self.to_stdout { stdout(&text) } else { io::stderr().write_all(&text) });
-        written.map_err(|error| format!("the report: {error}"))
     }
 }

@@ -54,6 +54,8 @@ pub(super) enum Kind {
     Body,
     /// Or `env:NAME`.
     Credentials,
+    /// Never a file.
+    Cookies,
     /// A proxy's URL, with or without its scheme.
     Proxy,
     /// A header and what is expected of its value; never a file.
@@ -69,7 +71,7 @@ const OPTIONS: [(&str, Option<char>, Kind); 8] = [
     ("user", Some('u'), Kind::Credentials),
     ("bearer", None, Kind::Credentials),
     ("proxy", Some('x'), Kind::Proxy),
-    ("cookie", None, Kind::Body),
+    ("cookie", None, Kind::Cookies),
     ("expect-header", None, Kind::ExpectedHeader),
     ("expect-body", None, Kind::ExpectedBody),
 ];
@@ -81,7 +83,7 @@ pub(super) fn kind(long: &str) -> Option<Kind> {
 
 /// Whether the option `--long` takes its secret from a file as well.
 pub(super) fn takes_file(long: &str) -> bool {
-    kind(long).is_some_and(|kind| !matches!(kind, Kind::ExpectedHeader))
+    kind(long).is_some_and(|kind| !matches!(kind, Kind::ExpectedHeader | Kind::Cookies))
 }
 
 /// The argument with an attached value masked, or the kind of value that must follow it.
@@ -111,7 +113,7 @@ fn option(argument: &str, switches: &[char]) -> (String, Option<Kind>) {
 
 /// The short options of `bench` that take no value.
 fn switches() -> Vec<char> {
-    let command = plan_file::command();
+    let command = plan_file::command::<Args>();
     let without_value = command.get_arguments().filter(|option| !option.get_action().takes_values());
     without_value.filter_map(Arg::get_short).collect()
 }
@@ -124,7 +126,7 @@ pub(super) fn value(kind: Option<Kind>, text: &str) -> String {
 /// Whether `***` still stands where a secret belongs.
 pub(super) fn is_placeholder(kind: Option<Kind>, text: &str) -> bool {
     match kind {
-        Some(Kind::Body | Kind::Credentials) => text == MASK,
+        Some(Kind::Body | Kind::Credentials | Kind::Cookies) => text == MASK,
         Some(Kind::Header | Kind::ExpectedHeader) => secret_header(text).is_some_and(|(_, value)| value == MASK),
         Some(Kind::ExpectedBody) => false,
         Some(Kind::Proxy) => text.rsplit("://").next().is_some_and(|rest| rest.starts_with(&format!("{MASK}@"))),
@@ -137,7 +139,7 @@ fn secret(kind: Kind, text: &str) -> String {
         // The name of a file is no secret.
         _ if text.starts_with('@') => text.to_owned(),
         Kind::Credentials if auth::is_reference(text) => text.to_owned(),
-        Kind::Body | Kind::Credentials => MASK.to_owned(),
+        Kind::Body | Kind::Credentials | Kind::Cookies => MASK.to_owned(),
         Kind::Proxy => proxy(text),
         Kind::ExpectedBody => text.to_owned(),
         Kind::Header | Kind::ExpectedHeader => match secret_header(text) {
@@ -175,7 +177,7 @@ pub fn fuzz_argv(bytes: &[u8]) {
     if text.contains(SECRET) {
         return;
     }
-    let mut bench = plan_file::command();
+    let mut bench = plan_file::command::<Args>();
     // A secret at the end of each argument in turn, where the program itself takes it for one.
     for at in 0..typed.len() {
         let mut arguments: Vec<String> = typed.iter().map(|&argument| argument.to_owned()).collect();
@@ -216,6 +218,8 @@ mod tests {
     fn bodies_are_masked_and_file_names_are_not() {
         check(&["-b", "password=1", "--body=x", "-bx"], &["-b", "***", "--body=***", "-b***"]);
         check(&["-b", "@body.json"], &["-b", "@body.json"]);
+        check(&["--cookie", "a=1", "--cookie=a=1"], &["--cookie", "***", "--cookie=***"]);
+        assert!(takes_file("body") && !takes_file("cookie"));
     }
 
     #[test]

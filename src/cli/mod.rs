@@ -77,14 +77,13 @@ pub fn parse() -> Result<Command, PlanError> {
         }
         masked(error).exit()
     });
-    match parsed.command.unwrap_or_else(|| Command::Bench(Box::default())) {
-        Command::Bench(args) => {
-            // No option can stand before the subcommand.
-            let typed = std::env::args_os().skip(2).collect();
-            Ok(Command::Bench(Box::new(plan_file::complete(*args, typed)?)))
-        }
-        command => Ok(command),
-    }
+    // No option can stand before the subcommand.
+    let typed = std::env::args_os().skip(2).collect();
+    Ok(match parsed.command.unwrap_or_else(|| Command::Bench(Box::default())) {
+        Command::Bench(args) => Command::Bench(Box::new(plan_file::complete(*args, typed)?)),
+        Command::Fetch(args) => Command::Fetch(Box::new(plan_file::complete(*args, typed)?)),
+        command => command,
+    })
 }
 
 /// A usage error without the credentials of a URL that was typed where none belongs.

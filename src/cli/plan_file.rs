@@ -1,4 +1,4 @@
-//! `--plan`: a TOML file whose keys are the long options of `bench`, as declared there, turned into arguments.
+//! `--plan`: a TOML file whose keys are the long options of `bench` or of `fetch`, as declared there, turned into arguments.
 //!
 //! It knows no option by name but what is asked for: whatever can be typed can be a key. It never quotes a value.
 
@@ -9,10 +9,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::de::{DeTable, DeValue};
 
-use super::bench::Args;
 use super::mask;
 use super::network::SocketArg;
 use crate::plan::PlanError;
@@ -21,8 +20,8 @@ use crate::plan::PlanError;
 const BYTES_MAX: u64 = 1024 * 1024;
 /// The key of the positional arguments.
 const URL: &str = "url";
-/// What to ask for, and who asks: whoever types one of a kind takes the place of both.
-const KINDS: [[&str; 2]; 2] = [[URL, "input"], ["user", "bearer"]];
+/// What to ask for, who asks, what becomes of an earlier output: whoever types one of a kind takes the place of both.
+const KINDS: [[&str; 2]; 3] = [[URL, "input"], ["user", "bearer"], ["resume", "overwrite"]];
 /// Long options that are no keys.
 const NO_KEYS: [&str; 3] = ["plan", "print-plan", "help"];
 /// Names less alike than this are no slips of each other; the measure and the limit by which clap names options.
@@ -47,10 +46,24 @@ pub(super) struct PlanArgs {
     pub said: Said,
 }
 
+/// A subcommand whose options may stand in a plan file.
+pub(super) trait Planned: clap::Args {
+    /// As it is typed.
+    const NAME: &'static str;
+
+    /// Its options about plan files.
+    fn plan(&mut self) -> &mut PlanArgs;
+
+    /// Whether the plan is wanted as a file.
+    fn wants_plan(&self) -> bool;
+}
+
 /// Where the options of a run come from.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// The command line with what the plan file added; empty where neither is asked for.
+    /// The subcommand as it is declared; as the next ones, empty where nothing is asked for that is told by it.
+    pub command: Command,
+    /// The command line with what the plan file added.
     pub matches: ArgMatches,
     /// The plan file, as typed.
     file: String,
@@ -58,47 +71,50 @@ pub(super) struct Said {
     keys: Vec<(String, usize)>,
 }
 
-/// The options of `bench` with those that its plan file adds to what was `typed` behind `bench`.
+/// The options of a subcommand with those that its plan file adds to what was `typed` behind its name.
 ///
 /// # Errors
 /// A file that cannot be read or is no TOML; the first key in it that does not exist or whose value cannot be used.
-pub(super) fn complete(args: Args, mut typed: Vec<OsString>) -> Result<Args, PlanError> {
-    if args.plan.plan.is_none() && !args.wants_plan() {
+pub(super) fn complete<A: Planned>(mut args: A, mut typed: Vec<OsString>) -> Result<A, PlanError> {
+    if args.plan().plan.is_none() && !args.wants_plan() {
         return Ok(args);
     }
-    let mut said = Said::default();
-    if let Some(path) = &args.plan.plan {
+    let mut said = Said::of::<A>();
+    if let Some(path) = &args.plan().plan {
         said.file = path.display().to_string();
         let text = read(path).map_err(|problem| PlanError::new(format!("--plan {}", said.file), problem))?;
-        let matches = parse(&typed).map_err(|problem| PlanError::new("bench", problem))?.1;
-        let command = command();
+        let matches = parse::<A>(&typed).map_err(|problem| PlanError::new(A::NAME, problem))?.1;
         let is_typed = |option: &&Arg| matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine);
-        let typed_keys: Vec<&str> = command.get_arguments().filter(is_typed).filter_map(key).collect();
+        let typed_keys: Vec<&str> = said.command.get_arguments().filter(is_typed).filter_map(key).collect();
         let overruled = |entry: &Entry| {
             let alike = KINDS.iter().find(|kind| kind.contains(&entry.key.as_str()));
             alike.map_or(&[entry.key.as_str()][..], |kind| kind).iter().any(|key| typed_keys.contains(key))
         };
-        let mut entries = entries(&said.file, &text, path.parent().unwrap_or_else(|| Path::new("")))?;
+        let mut entries = entries(&said.command, &said.file, &text, path.parent().unwrap_or_else(|| Path::new("")))?;
         entries.retain(|entry| !overruled(entry));
         for entry in entries {
-            entry.check().map_err(|problem| at(&said.file, entry.line, &entry.key, problem))?;
+            entry.check::<A>().map_err(|problem| at(&said.file, entry.line, &entry.key, problem))?;
             said.keys.push((entry.key, entry.line));
             // In front: what was typed may end its options with `--`.
             typed.splice(0..0, entry.arguments);
         }
     }
-    let (mut args, matches) = parse(&typed).map_err(|problem| PlanError::new(said.file.as_str(), problem))?;
+    let (mut args, matches) = parse::<A>(&typed).map_err(|problem| PlanError::new(said.file.as_str(), problem))?;
     said.matches = matches;
-    args.plan.said = said;
+    args.plan().said = said;
     Ok(args)
 }
 
 impl Said {
+    /// Of this subcommand nothing is said yet.
+    pub(super) fn of<A: Planned>() -> Self {
+        Self { command: command::<A>(), ..Self::default() }
+    }
+
     /// The error with the plan file's line and key in place of the option, where the option was said there.
     pub(super) fn blame(&self, error: PlanError) -> PlanError {
         let (option, rest) = error.subject.split_at(error.subject.find(' ').unwrap_or(error.subject.len()));
-        let command = command();
-        let Some(key) = command.get_arguments().filter(|arg| is_typed_as(arg, option)).find_map(key) else {
+        let Some(key) = self.command.get_arguments().filter(|arg| is_typed_as(arg, option)).find_map(key) else {
             return error;
         };
         match self.keys.iter().find(|(known, _)| known == key) {
@@ -108,9 +124,9 @@ impl Said {
     }
 }
 
-/// `bench` as it is declared.
-pub(super) fn command() -> Command {
-    Args::augment_args(Command::new("bench"))
+/// A subcommand as it is declared.
+pub(super) fn command<A: Planned>() -> Command {
+    A::augment_args(Command::new(A::NAME))
 }
 
 /// The key of an option, where it can be one.
@@ -174,25 +190,25 @@ struct Entry {
 
 impl Entry {
     /// What is wrong with its value, as far as the command line's declaration tells.
-    fn check(&self) -> Result<(), String> {
+    fn check<A: Planned>(&self) -> Result<(), String> {
         if self.placeholder {
             let file = if mask::takes_file(&self.key) { ", or @FILE with it" } else { "" };
             return Err(format!("still has the placeholder ***; write the secret in its place{file}"));
         }
-        parse(&self.arguments).map(|_| ())
+        parse::<A>(&self.arguments).map(|_| ())
     }
 }
 
-fn parse(arguments: &[OsString]) -> Result<(Args, ArgMatches), String> {
+fn parse<A: Planned>(arguments: &[OsString]) -> Result<(A, ArgMatches), String> {
     let said = |error: clap::Error| {
         let text = error.render().to_string();
         let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let words: Vec<&str> = first.split_whitespace().collect();
         words.join(" ").replace(char::is_control, "")
     };
-    let name = OsStr::new("bench").to_owned();
-    let matches = command().try_get_matches_from(std::iter::once(&name).chain(arguments)).map_err(said)?;
-    let args = Args::from_arg_matches(&matches).map_err(said)?;
+    let name = OsStr::new(A::NAME).to_owned();
+    let matches = command::<A>().try_get_matches_from(std::iter::once(&name).chain(arguments)).map_err(said)?;
+    let args = A::from_arg_matches(&matches).map_err(said)?;
     Ok((args, matches))
 }
 
@@ -216,21 +232,20 @@ fn read(path: &Path) -> Result<String, String> {
     String::from_utf8(content).map_err(|_| "is not text (UTF-8); give a file in TOML".into())
 }
 
-/// The file's keys in the order of its lines.
-fn entries(file: &str, text: &str, folder: &Path) -> Result<Vec<Entry>, PlanError> {
+/// The file's keys, options of `command`, in the order of its lines.
+fn entries(command: &Command, file: &str, text: &str, folder: &Path) -> Result<Vec<Entry>, PlanError> {
     let table = DeTable::parse(text).map_err(|error| {
         // Not by its Display, which repeats the line and the secret on it.
         let (line, column) = position(text, error.span().map_or(0, |span| span.start));
         PlanError::new(format!("{file} line {line}, column {column}"), format!("is no TOML: {}", error.message()))
     })?;
-    let command = command();
     let mut keys: Vec<_> = table.get_ref().iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start);
     let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<_>)| {
         let line = position(text, key.span().start).0;
         let key: &str = AsRef::<str>::as_ref(key.get_ref());
         let refused = |problem| at(file, line, &shown(key), problem);
-        let option = find(&command, key).map_err(refused)?;
+        let option = find(command, key).map_err(refused)?;
         let values = values(option, value.get_ref()).map_err(refused)?;
         let kind = mask::kind(key);
         Ok(Entry {
@@ -277,7 +292,10 @@ fn find<'a>(command: &'a Command, name: &str) -> Result<&'a Arg, String> {
     let nearest = options().filter_map(key).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     Err(match nearest.filter(|key| likeness(key) > ALIKE) {
         Some(key) => format!("is no key; did you mean {key}?"),
-        None => "is no key; keys are url and the long options of bench, see ringload help bench".to_owned(),
+        None => {
+            let name = command.get_name();
+            format!("is no key; keys are url and the long options of {name}, see ringload help {name}")
+        }
     })
 }
 
@@ -349,9 +367,10 @@ fn argument(option: &Arg, key: &str, value: &str, folder: &Path) -> Option<OsStr
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_long_option_is_a_key_or_refused_by_name() {
-        let mut command = command();
+    use super::super::{bench, fetch};
+
+    fn assert_every_option_is_a_key<A: Planned>() {
+        let mut command = command::<A>();
         command.build();
         for option in command.get_arguments() {
             let name = option.get_long().unwrap_or(URL);
@@ -366,10 +385,17 @@ mod tests {
                 Takes::Scalar => "1".to_owned(),
             };
             let values = if is_list(option) { format!("[{value}, {value}]") } else { value };
-            let read = entries("plan.toml", &format!("{name} = {values}"), Path::new("")).expect(name);
+            let text = format!("{name} = {values}");
+            let read = entries(&command, "plan.toml", &text, Path::new("")).expect(name);
             assert_eq!((read[0].key.as_str(), read[0].arguments.len()), (name, if is_list(option) { 2 } else { 1 }));
-            read[0].check().expect(name);
+            read[0].check::<A>().expect(name);
         }
+    }
+
+    #[test]
+    fn every_long_option_is_a_key_or_refused_by_name() {
+        assert_every_option_is_a_key::<bench::Args>();
+        assert_every_option_is_a_key::<fetch::Args>();
     }
 
     #[test]
@@ -377,7 +403,8 @@ mod tests {
         let text = "url = \"http://h/\"\nconnections = 1_000\nrate = 0.10\nonce = false\nquiet = true\n\
                     keep-alive = false\nheader = [\"A: @b\", \"@h.txt\", \"@/h.txt\"]\nbody = \"@-\"\n\
                     input = \"-\"\noutput = [\"a.json\"]\nunix-socket = \"s.sock\"\n";
-        let read = entries("plan.toml", text, Path::new("folder")).expect("entries");
+        let command = command::<bench::Args>();
+        let read = entries(&command, "plan.toml", text, Path::new("folder")).expect("entries");
         let arguments: Vec<_> = read.iter().flat_map(|entry| &entry.arguments).collect();
         assert_eq!(
             arguments,
@@ -397,7 +424,8 @@ mod tests {
             ]
         );
         assert_eq!(read.iter().map(|entry| entry.line).collect::<Vec<_>>(), (1..=11).collect::<Vec<_>>());
-        let abstract_name = entries("plan.toml", "unix-socket = \"@name\"", Path::new("folder")).expect("an entry");
+        let abstract_name =
+            entries(&command, "plan.toml", "unix-socket = \"@name\"", Path::new("folder")).expect("an entry");
         assert_eq!(abstract_name[0].arguments, ["--unix-socket=@name"]);
     }
 

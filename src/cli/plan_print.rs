@@ -1,19 +1,19 @@
-//! `--print-plan`: the plan as a file for `--plan`, with every default and without secrets.
+//! `--print-plan`: the plan as a file for `--plan`, with every default and without secrets, of a load or of a retrieval.
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path;
+use std::{mem, path};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches};
 use toml::Value;
 
-use super::bench::Args;
-use super::plan_file::{Takes, command, is_list, key};
+use super::bench;
+use super::plan_file::{Said, Takes, is_list, key};
 use super::{embedded, mask, stdout};
 use crate::plan::shard::Machine;
 use crate::plan::validate::default_method;
-use crate::plan::{self, Load, Plan, PlanError};
+use crate::plan::{self, Fetch, Load, Plan, PlanError};
 use crate::units::Nanos;
 
 /// Stands for the embedded target, which is not started.
@@ -23,8 +23,8 @@ const NOWHERE: &str = "http://127.0.0.1/";
 ///
 /// # Errors
 /// What would have kept the run from starting, as far as files and options tell; a standard output that takes nothing.
-pub fn run(mut args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
-    let said = std::mem::take(&mut args.plan.said);
+pub fn run(mut args: bench::Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
+    let said = mem::take(&mut args.plan.said);
     let embedded = !args.names_a_target();
     let (mut raw, _) = args.gather().map_err(|error| said.blame(error))?;
     if embedded {
@@ -32,7 +32,15 @@ pub fn run(mut args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
         raw.urls.push(NOWHERE.to_owned());
     }
     let plan = plan::validate(&raw, machine).map_err(|error| said.blame(error))?;
-    stdout(text(&said.matches, &plan, &[])?.as_bytes())?;
+    print(&said, &plan)
+}
+
+/// Prints the plan of what was said.
+///
+/// # Errors
+/// A value that a plan file cannot hold; a standard output that takes nothing.
+pub(super) fn print(said: &Said, plan: &Plan) -> Result<u8, Box<dyn Error>> {
+    stdout(text(said, plan, &[])?.as_bytes())?;
     Ok(0)
 }
 
@@ -40,19 +48,19 @@ pub fn run(mut args: Args, machine: &Machine) -> Result<u8, Box<dyn Error>> {
 ///
 /// # Errors
 /// A value that a plan file cannot hold.
-pub(super) fn of_run(matches: &ArgMatches, plan: &Plan) -> Result<String, PlanError> {
-    text(matches, plan, &["output", "hgrm", "hlog", "csv", "bundle"])
+pub(super) fn of_run(said: &Said, plan: &Plan) -> Result<String, PlanError> {
+    text(said, plan, &["output", "hgrm", "hlog", "csv", "bundle"])
 }
 
-fn text(matches: &ArgMatches, plan: &Plan, without: &[&str]) -> Result<String, PlanError> {
-    let mut out =
-        concat!("# ringload ", env!("CARGO_PKG_VERSION"), "; ringload bench --plan FILE runs it\n").to_owned();
+fn text(said: &Said, plan: &Plan, without: &[&str]) -> Result<String, PlanError> {
+    let (version, name) = (env!("CARGO_PKG_VERSION"), said.command.get_name());
+    let mut out = format!("# ringload {version}; ringload {name} --plan FILE runs it\n");
     let mut heading = None;
     let mut unset = Vec::new();
     // Writing to a string cannot fail.
-    for option in command().get_arguments() {
+    for option in said.command.get_arguments() {
         let Some(key) = key(option).filter(|key| !without.contains(key)) else { continue };
-        let value = match given(option, key, matches)? {
+        let value = match given(option, key, &said.matches)? {
             Some(value) => value,
             None => match default(option, key, plan) {
                 Some(value) => value,
@@ -149,13 +157,33 @@ fn default(option: &Arg, key: &str, plan: &Plan) -> Option<Value> {
         "read-timeout" => plan.timeouts.read.and_then(time),
         "deadline" => plan.timeouts.deadline.and_then(time),
         "drain" => time(plan.drain),
-        "max-body" => plan.expect.max_body.map(|bytes| bytes.to_string()),
+        "max-body" => match &plan.fetch {
+            Some(fetch) => Some(fetch.output.max_body.to_string()),
+            None => plan.expect.max_body.map(|bytes| bytes.to_string()),
+        },
         "requests-per-connection" => plan.requests_per_connection.map(|requests| requests.to_string()),
         "keep-alive" => return Some(Value::Boolean(plan.keep_alive)),
         _ if Takes::of(option) == Takes::Switch => return Some(Value::Boolean(false)),
-        _ => option.get_default_values().first().and_then(|value| value.to_str()).map(str::to_owned),
+        _ => match plan.fetch.as_deref().and_then(|fetch| of_retrieval(key, fetch)) {
+            Some(text) => Some(text),
+            None => option.get_default_values().first().and_then(|value| value.to_str()).map(str::to_owned),
+        },
     };
     text.map(|text| scalar(option, &text))
+}
+
+/// The same of an option that only a retrieval has.
+fn of_retrieval(key: &str, Fetch { retry, pace, max_redirects, .. }: &Fetch) -> Option<String> {
+    Some(match key {
+        "connections-per-host" => pace.connections_per_host.to_string(),
+        "retries" => retry.retries.to_string(),
+        "backoff" => retry.backoff.to_string(),
+        "backoff-max" => retry.backoff_max.to_string(),
+        "retry-on" => retry.on.iter().map(u16::to_string).collect::<Vec<_>>().join(","),
+        "retry-after-max" => retry.after_max.to_string(),
+        "max-redirects" => max_redirects.to_string(),
+        _ => return None,
+    })
 }
 
 /// What to do about a value that was left out.
@@ -169,16 +197,26 @@ fn secret(key: &str, value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fetch;
+    use super::super::plan_file::Planned;
     use super::*;
     use crate::plan::RawPlan;
+    use crate::plan::fetch::RawFetch;
     use crate::plan::raw::RawShape;
     use crate::plan::shard::Cpu;
 
+    fn machine() -> Machine {
+        Machine { cpus: (0..2).map(|id| Cpu { id, core: id }).collect(), quota: None }
+    }
+
     fn printed(raw: &RawPlan, typed: &[&str]) -> String {
-        let machine = Machine { cpus: (0..2).map(|id| Cpu { id, core: id }).collect(), quota: None };
-        let plan = plan::validate(raw, &machine).expect("a plan");
-        let matches = command().try_get_matches_from(["bench"].iter().chain(typed)).expect("options");
-        text(&matches, &plan, &[]).expect("text")
+        printed_of::<bench::Args>(&plan::validate(raw, &machine()).expect("a plan"), typed)
+    }
+
+    fn printed_of<A: Planned>(plan: &Plan, typed: &[&str]) -> String {
+        let mut said = Said::of::<A>();
+        said.matches = said.command.clone().try_get_matches_from([A::NAME].iter().chain(typed)).expect("options");
+        text(&said, plan, &[]).expect("text")
     }
 
     #[test]
@@ -208,6 +246,37 @@ mod tests {
             ("once", "false"),
             ("timeout", "\"10s\""),
             ("format", "\"text\""),
+        ] {
+            assert_eq!(value(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn so_is_every_option_of_a_retrieval() {
+        let base = RawPlan { urls: vec!["http://host/".into()], ..RawPlan::default() };
+        let raw = RawFetch { base, ..RawFetch::default() };
+        let plan = plan::fetch::validate(&raw, &machine()).expect("a plan");
+        let text = printed_of::<fetch::Args>(&plan, &["http://host/"]);
+        let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
+        let none = "input, output, fields, rate, rate-per-host, header, body, user-agent, cookie, cookie-jar, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, expect-status, expect-header, expect-body, save, save-as, extract, json-check, body-in-json, log, metrics, report";
+        assert_eq!(unset.trim_end(), none);
+        let set: toml::Table = set.parse().expect("TOML");
+        let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();
+        for (key, expected) in [
+            ("url", r#"["http://host/"]"#),
+            ("connections", "1024"),
+            ("connections-per-host", "6"),
+            ("retries", "3"),
+            ("backoff", r#""500ms""#),
+            ("backoff-max", r#""60s""#),
+            ("retry-on", r#""408,425,429,500,502,503,504""#),
+            ("retry-after-max", r#""300s""#),
+            ("max-redirects", "10"),
+            ("max-body", r#""1073741824""#),
+            ("timeout", r#""300s""#),
+            ("read-timeout", r#""30s""#),
+            ("drain", r#""30s""#),
+            ("resume", "false"),
         ] {
             assert_eq!(value(key), expected, "{key}");
         }

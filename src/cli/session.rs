@@ -72,7 +72,7 @@ impl Session {
     /// A folder that cannot be made, a plan that no file can hold; the system's, when handlers cannot be set up.
     pub fn watch(&mut self, plan: &Arc<Plan>) -> Result<impl FnMut(Progress<'_>) + use<>, Box<dyn Error>> {
         if self.outputs.want_plan() {
-            self.outputs.open_bundle(plan_print::of_run(&self.said.matches, plan)?)?;
+            self.outputs.open_bundle(plan_print::of_run(&self.said, plan)?)?;
         }
         self.spool = self.outputs.spool()?.map(|spool| Rc::new(RefCell::new(spool)));
         signals::end(&self.control, plan, self.outputs.notes)?;

@@ -245,6 +245,9 @@ pub fn validate(raw: &RawFetch, machine: &Machine) -> Result<Plan, PlanError> {
     }
     let looks_for = base.expect.body.iter().any(|body| matches!(body, RawExpectedBody::Pattern(_)));
     let output = output(&raw.output, looks_for || raw.said.extract.is_some() || !raw.said.json_checks.is_empty())?;
+    if raw.said.save_as.is_some() && output.save.is_none() {
+        return Err(PlanError::new("--save-as", "says how saved bodies are named; save them with --save DIR"));
+    }
     // A body that is too large is so by itself, whatever else is expected of it.
     base.expect.max_body = looks_for.then(|| output.max_body.to_string());
     let fetch = Fetch {

@@ -9,6 +9,7 @@ mod journal;
 mod lines;
 mod observation;
 mod pace;
+mod plan;
 mod policies;
 mod servers;
 
