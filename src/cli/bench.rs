@@ -22,6 +22,7 @@ use super::tls::TlsArgs;
 use crate::plan::raw::{Input, RawHeader};
 use crate::plan::request::is_secret_header;
 use crate::plan::{Order, PlanError, RawPlan};
+use crate::units::Rate;
 
 /// Everything that can be typed after `bench`, as typed.
 #[derive(Debug, Default, clap::Args)]
@@ -211,6 +212,7 @@ impl Args {
     pub(super) fn gather(self) -> Result<(RawPlan, Outputs), PlanError> {
         let Self { urls, load, request, http, auth, tls, network, proxies, expect, limits, output, artefacts, plan: _ } =
             self;
+        not_a_rate(&urls, output.quiet)?;
         let outputs = output.check(&artefacts)?;
         one_reads_stdin(request.input.as_deref(), request.body.as_deref())?;
         let raw = RawPlan {
@@ -266,6 +268,14 @@ impl From<OrderArg> for Order {
             OrderArg::Shuffle => Self::Shuffle,
             OrderArg::Random => Self::Random,
         }
+    }
+}
+
+/// hey and oha take a rate behind `-q`.
+fn not_a_rate(urls: &[String], quiet: bool) -> Result<(), PlanError> {
+    match urls.iter().find(|url| quiet && Rate::parse(url).is_ok()) {
+        Some(rate) => Err(PlanError::new(format!("-q {rate}"), format!("-q takes no value; a rate is -R {rate}"))),
+        None => Ok(()),
     }
 }
 

@@ -124,7 +124,7 @@ struct CoreArgs {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     connections_per_host: Option<String>,
     /// Requests a second in total (10k, 0.5, 600/m) [default: as fast as answers come]
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    #[arg(short = 'R', long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
     /// Requests a second to one host [default: as fast as answers come]
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]

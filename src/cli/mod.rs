@@ -8,6 +8,7 @@ mod embedded;
 pub mod exit;
 mod expect;
 pub mod fetch;
+mod foreign;
 pub mod help;
 mod http;
 mod mask;
@@ -30,7 +31,7 @@ pub use mask::fuzz_argv;
 
 use std::io::{self, Write as _};
 
-use clap::error::{ContextValue, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::plan::PlanError;
@@ -67,16 +68,12 @@ pub enum Command {
 /// the program as clap does.
 ///
 /// # Errors
-/// A plan file that cannot be used.
+/// A plan file that cannot be used, an option of another tool.
 pub fn parse() -> Result<Command, PlanError> {
-    let parsed = Cli::try_parse().unwrap_or_else(|error| {
-        let first = std::env::args().nth(1).unwrap_or_default();
-        let meant = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
-        if meant && (first.contains("://") || first.starts_with('-')) {
-            let _ = writeln!(io::stderr(), "ringload: options and URLs follow a subcommand: ringload bench ...\n");
-        }
-        masked(error).exit()
-    });
+    let parsed = match Cli::try_parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return Err(refused(error)),
+    };
     // No option can stand before the subcommand.
     let typed = std::env::args_os().skip(2).collect();
     Ok(match parsed.command.unwrap_or_else(|| Command::Bench(Box::default())) {
@@ -86,8 +83,25 @@ pub fn parse() -> Result<Command, PlanError> {
     })
 }
 
-/// A usage error without the credentials of a URL that was typed where none belongs.
+/// What an option of another tool is here; all else ends the program as clap does.
+fn refused(error: clap::Error) -> PlanError {
+    let first = std::env::args().nth(1).unwrap_or_default();
+    if let Some(hint) = foreign::hint(&error, &first) {
+        return hint;
+    }
+    let meant = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
+    if meant && (first.contains("://") || first.starts_with('-')) {
+        let _ = writeln!(io::stderr(), "ringload: options and URLs follow a subcommand: ringload bench ...\n");
+    }
+    masked(error).exit()
+}
+
+/// A usage error without the credentials of a URL that was typed where none belongs, and without the advice to take an
+/// option for a URL.
 fn masked(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument {
+        error.remove(ContextKind::Suggested);
+    }
     let texts = error.context().filter_map(|(kind, value)| match value {
         ContextValue::String(text) => Some((kind, ContextValue::String(mask::message(text)))),
         _ => None,

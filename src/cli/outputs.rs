@@ -39,7 +39,7 @@ pub(super) struct OutputArgs {
     no_progress: bool,
     /// No progress line and no notes: only errors, and the report
     #[arg(short = 'q', long)]
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -100,7 +100,7 @@ impl OutputArgs {
         let files = files(self.output, artefacts, format);
         for (index, file) in files.iter().enumerate() {
             let refused = |problem| PlanError::new(format!("{} {}", file.option, file.path.display()), problem);
-            check_file(&file.path).map_err(refused)?;
+            check_file(&file.path).and_then(|()| check_ending(file)).map_err(refused)?;
             if let Some(other) = files[..index].iter().find(|other| other.path == file.path) {
                 return Err(refused(format!("is written by {} already; name another file", other.option)));
             }
@@ -157,6 +157,18 @@ fn check_file(path: &Path) -> Result<(), String> {
     takes_files(folder_of(path))
 }
 
+/// What is wrong with a report whose name asks for something else.
+fn check_ending(file: &Output) -> Result<(), String> {
+    let ending = file.path.extension().and_then(|ending| ending.to_str()).filter(|_| file.option == "-o");
+    match ending {
+        Some("csv" | "hgrm" | "hlog") => {
+            let ending = ending.unwrap_or_default();
+            Err(format!("is a report, text or JSON; that one is written by --{ending} {}", file.path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is wrong with a place for a bundle.
 fn check_bundle(folder: &Path) -> Result<(), String> {
     if !folder.exists() {
@@ -172,7 +184,7 @@ fn check_bundle(folder: &Path) -> Result<(), String> {
 /// What keeps a folder from taking files.
 fn takes_files(folder: &Path) -> Result<(), String> {
     if !folder.is_dir() {
-        return Err(format!("the folder {} does not exist; make it with: mkdir -p", folder.display()));
+        return Err(format!("the folder {0} does not exist; make it with: mkdir -p {0}", folder.display()));
     }
     tempfile::tempfile_in(folder).map_err(|error| format!("cannot write to {}: {error}", folder.display())).map(drop)
 }

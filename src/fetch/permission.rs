@@ -15,23 +15,29 @@ use crate::wire::decode::Head;
 impl Retrieval {
     /// A line is not asked for.
     pub(super) fn bar(&self, state: &mut State, job: &Job, kind: Kind, now: Nanos) {
-        let detail = match kind {
-            Kind::Robots => "robots.txt disallows it; --no-robots asks regardless",
-            Kind::RobotsUnreachable => {
-                "robots.txt could not be had, so that nothing is allowed; --no-robots asks regardless"
-            }
-            _ => "the host did not answer for too long, and is not asked any more",
-        };
+        const DOWN: &str = "the host did not answer for too long, and is not asked any more";
         if job.robots_of.is_some() {
-            return self.tell_robots(state, job, None, now);
+            return self.tell_robots(state, job, Err(DOWN.to_owned()), now);
         }
+        let detail = match kind {
+            Kind::Robots => "robots.txt disallows it; --no-robots asks regardless".to_owned(),
+            Kind::RobotsUnreachable => {
+                let robots = self.shared.robots.as_ref().map(|robots| robots.lock().expect("no rules panic"));
+                let why = robots.as_ref().and_then(|robots| robots.why_unreachable(&job.site.origin));
+                format!(
+                    "robots.txt could not be had ({}), so that nothing is allowed; --no-robots asks regardless",
+                    why.unwrap_or("asked for some time ago")
+                )
+            }
+            _ => DOWN.to_owned(),
+        };
         self.conclude(state, job, None, Some(&Error::new(kind, detail)), Times::default());
     }
 
     /// A request for robots.txt has come to its end, or goes on.
     pub(super) fn land_robots(&self, state: &mut State, flight: Flight, outcome: Outcome, now: Nanos) {
         let Flight { mut job, template, answer, verdict, .. } = flight;
-        state.forget_reason();
+        let reason = state.take_reason();
         let again = match (outcome, &verdict) {
             (_, Verdict::Again(wait)) => Some(*wait),
             (Outcome::Failed(_), _) => {
@@ -49,22 +55,26 @@ impl Retrieval {
             (Outcome::Answered(_), Verdict::Follow(hop)) => match job.follow(&hop, &self.shared, now) {
                 Ok(()) => return state.queues.push(job),
                 // Redirects that lead nowhere are as good as none (RFC 9309 section 2.3.1.2).
-                Err(_) => Some((404, Vec::new())),
+                Err(_) => Ok((404, Vec::new())),
             },
-            (Outcome::Answered(_), Verdict::Refused(_)) => Some((404, Vec::new())),
-            (Outcome::Answered(status), _) => Some((status, answer.and_then(|answer| answer.body).unwrap_or_default())),
-            _ => None,
+            (Outcome::Answered(_), Verdict::Refused(_)) => Ok((404, Vec::new())),
+            (Outcome::Answered(status), _) => Ok((status, answer.and_then(|answer| answer.body).unwrap_or_default())),
+            (Outcome::Failed(failure), _) => {
+                let detail = reason.filter(|(of, _)| *of == failure).map(|(_, text)| format!(": {text}"));
+                Err(format!("{}{}", failure.name(), detail.unwrap_or_default()))
+            }
+            _ => Err("the run was ended".to_owned()),
         };
         self.tell_robots(state, &job, told, now);
     }
 
-    /// Says what came of a request for robots.txt: status and body.
-    fn tell_robots(&self, state: &mut State, job: &Job, told: Option<(u16, Vec<u8>)>, now: Nanos) {
+    /// Says what came of a request for robots.txt: status and body, or why there is no answer.
+    fn tell_robots(&self, state: &mut State, job: &Job, told: Result<(u16, Vec<u8>), String>, now: Nanos) {
         let (Some(origin), Some(robots)) = (job.robots_of.as_deref(), &self.shared.robots) else { return };
         let robots = &mut *robots.lock().expect("no rules panic");
         match told {
-            Some((status, body)) => robots.answered(origin, status, &body, now),
-            None => robots.failed(origin, now),
+            Ok((status, body)) => robots.answered(origin, status, &body, now),
+            Err(why) => robots.failed(origin, &why, now),
         }
         let host = self.shared.hosts.of(origin, now);
         let delay = robots.delay(origin);

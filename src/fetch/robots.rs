@@ -48,7 +48,8 @@ pub enum Verdict {
 enum State {
     Fetching,
     Known(Rules),
-    Unreachable,
+    /// Why.
+    Unreachable(Box<str>),
 }
 
 #[derive(Debug)]
@@ -85,7 +86,7 @@ impl Robots {
                     Verdict::Disallowed
                 }
             }
-            Some(Entry { state: State::Unreachable, until, .. }) if now < *until => Verdict::Unreachable,
+            Some(Entry { state: State::Unreachable(_), until, .. }) if now < *until => Verdict::Unreachable,
             _ => {
                 self.keep(origin, State::Fetching, Nanos(u64::MAX));
                 Verdict::Fetch
@@ -103,13 +104,21 @@ impl Robots {
                 self.keep(origin, State::Known(rules), after(now, RULES_LAST));
             }
             300..=499 => self.keep(origin, State::Known(Rules::allow_all()), after(now, RULES_LAST)),
-            _ => self.failed(origin, now),
+            _ => self.failed(origin, &format!("status {status}"), now),
         }
     }
 
-    /// robots.txt of `origin` could not be had.
-    pub fn failed(&mut self, origin: &Origin, now: Nanos) {
-        self.keep(origin, State::Unreachable, after(now, UNREACHABLE_LASTS));
+    /// robots.txt of `origin` could not be had: why, without secrets.
+    pub fn failed(&mut self, origin: &Origin, why: &str, now: Nanos) {
+        self.keep(origin, State::Unreachable(why.into()), after(now, UNREACHABLE_LASTS));
+    }
+
+    /// Why robots.txt of `origin` could not be had; none where it could, or that is forgotten.
+    pub fn why_unreachable(&self, origin: &Origin) -> Option<&str> {
+        match self.origins.peek(origin) {
+            Some(Entry { state: State::Unreachable(why), .. }) => Some(why),
+            _ => None,
+        }
     }
 
     /// The least time between two requests that its rules ask for (`Crawl-delay`, which RFC 9309 does not know); zero where
@@ -134,7 +143,11 @@ impl Robots {
 
 /// What rules take, in bytes by estimate.
 fn weight(state: &State) -> usize {
-    let State::Known(rules) = state else { return 0 };
+    let rules = match state {
+        State::Known(rules) => rules,
+        State::Unreachable(why) => return why.len(),
+        State::Fetching => return 0,
+    };
     let patterns: usize = rules.rules().iter().map(|rule| RULE_BYTES + rule.pattern().len()).sum();
     let sitemaps: usize = rules.sitemaps().iter().map(|url| SITEMAP_BYTES + url.as_str().len()).sum();
     patterns + sitemaps
@@ -250,6 +263,8 @@ mod tests {
             let (mut robots, origin) = (Robots::new("ringload"), origin("http://h.example"));
             robots.answered(&origin, status, b"User-agent: *\nDisallow: /", Nanos::ZERO);
             assert_eq!(robots.verdict(&origin, "/x", Nanos::ZERO), verdict, "{status}");
+            let why = (verdict == Verdict::Unreachable).then(|| format!("status {status}"));
+            assert_eq!(robots.why_unreachable(&origin), why.as_deref());
         }
     }
 
@@ -259,7 +274,8 @@ mod tests {
         assert_eq!(robots.verdict(&one, "/a", Nanos::ZERO), Verdict::Fetch);
         assert_eq!(robots.verdict(&one, "/b", Nanos::ZERO), Verdict::Wait);
         assert_eq!(robots.verdict(&origin("https://h.example"), "/b", Nanos::ZERO), Verdict::Fetch);
-        robots.failed(&one, Nanos::ZERO);
+        robots.failed(&one, "refused", Nanos::ZERO);
+        assert_eq!(robots.why_unreachable(&one), Some("refused"));
         assert_eq!(robots.verdict(&one, "/b", Nanos::ZERO), Verdict::Unreachable);
         assert_eq!(robots.verdict(&one, "/b", UNREACHABLE_LASTS), Verdict::Fetch);
     }

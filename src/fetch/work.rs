@@ -290,9 +290,9 @@ impl State {
         self.fetched.unfinished += 1;
     }
 
-    /// Nobody wants to know why the last failure happened.
-    pub(super) fn forget_reason(&mut self) {
-        self.reason = None;
+    /// Why the last failure happened; nobody else needs to know.
+    pub(super) fn take_reason(&mut self) -> Option<(Failure, String)> {
+        self.reason.take()
     }
 }
 

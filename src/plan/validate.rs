@@ -229,9 +229,11 @@ fn end(raw: &RawPlan, urls: &UrlSet, load: &Load) -> Result<End, PlanError> {
     Ok(End { duration: duration.or(default), requests, once })
 }
 
-/// As `-d` says it.
+/// As `-d` says it, which is a body for hey, oha and curl.
 fn run_length(raw: &RawPlan) -> Result<Option<Nanos>, PlanError> {
-    match duration(&raw.duration, "-d")? {
+    let is_time = raw.duration.as_deref().is_none_or(|text| text.starts_with(|c: char| c.is_ascii_digit()));
+    let or_body = |error: PlanError| PlanError::new(error.subject, format!("{}; a body is -b", error.problem));
+    match duration(&raw.duration, "-d").map_err(|error| if is_time { error } else { or_body(error) })? {
         Some(Nanos::ZERO) => Err(PlanError::new("-d 0", "a run must last; write e.g. -d 10s")),
         duration => Ok(duration),
     }

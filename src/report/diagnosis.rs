@@ -32,13 +32,13 @@ pub(super) fn client(summary: &Summary<'_>) -> String {
     text
 }
 
-/// Who made the tail above the p99.
+/// Who made the tail above the p99; the client by its lag and by the pool lag that its own stalls left behind.
 pub(super) fn tail(health: &Health) -> Option<String> {
     let quantile = health.quantiles.iter().find(|quantile| quantile.q == 0.99)?;
     let Tail { client, pool, service } = quantile.tail?;
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let (service, pool, client) = (percent(service), percent(pool), percent(client));
-    Some(format!("of the time above p99: service {service}, pool lag {pool}, client lag {client}"))
+    Some(format!("of the time above p99: service {service}, pool lag {pool}, client {client}"))
 }
 
 /// The measured quantiles of a verdict: `p99, p99.9 INVALID`.
@@ -65,9 +65,10 @@ fn reasons(summary: &Summary<'_>) -> Vec<String> {
     reasons
 }
 
-/// What the shortest run would be for the measured quantiles that are suspect for no other reason.
+/// How long a run would have to be for the measured quantiles that are suspect, and not worse for another reason.
 fn longer(health: &Health) -> Option<String> {
-    let short = QUANTILES.iter().zip(&health.quantiles).filter(|(_, quantile)| quantile.tail.is_some());
+    let is_short = |quantile: &Quantile| quantile.tail.is_some() && quantile.verdict == Verdict::Suspect;
+    let short = QUANTILES.iter().zip(&health.quantiles).filter(|(_, quantile)| is_short(quantile));
     let ((name, _), needs_s) = short.filter_map(|(name, quantile)| Some((name, quantile.needs_s?))).next_back()?;
     Some(format!("run longer: {name} needs >= {}", format_us(needs_s * 1e6)))
 }

@@ -68,10 +68,10 @@ pub(super) fn heading(summary: &Summary<'_>, fetched: &Fetched) -> Vec<String> {
     }
     let wall_us = summary.window_s * 1e6;
     let waits_us = waits.0 as f64 / 1e3;
-    let mut time =
-        format!("  in {}; one after the other they would have waited {}", format_us(wall_us), format_us(waits_us));
-    if let Some(times) = waits_over_wall(fetched, summary.window_s) {
-        time += &format!(": {times:.1} times as long");
+    let mut time = format!("  in {}", format_us(wall_us));
+    if let Some(times) = waits_over_wall(fetched, summary.window_s).filter(|_| *lines > 1) {
+        let waits = format_us(waits_us);
+        time += &format!("; one after the other they would have waited {waits}: {times:.1} times as long");
     }
     text.push(time);
     text

@@ -46,7 +46,8 @@ fn ways(summary: &Summary<'_>) -> Vec<String> {
     let (plan, record) = (summary.plan, summary.record);
     let threads = plan.cores.len();
     let mut lines = vec![format!(
-        "  {} connection{}, {threads} thread{} on core{} {}{}",
+        "  {}{} connection{}, {threads} thread{} on core{} {}{}",
+        if plan.is_fetched() { "up to " } else { "" },
         plan.connections,
         plural(u64::from(plan.connections)),
         plural(threads as u64),

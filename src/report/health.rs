@@ -364,10 +364,13 @@ fn useful_work(record: &RunRecord) -> Option<f64> {
     watched.map(|vitals| vitals.cpu.0 as f64 / vitals.watched.0 as f64).reduce(f64::max)
 }
 
-/// The share of its time that the worker that waited most was ready and did not run.
+/// The share of its time that the worker that waited most was ready and did not run. The kernel counts a wait when it ends,
+/// so that one from before a short run is in it.
 fn run_delay(record: &RunRecord) -> Option<f64> {
     let watched = record.shards.iter().map(|shard| &shard.vitals).filter(|vitals| vitals.watched > Nanos::ZERO);
-    watched.filter_map(|vitals| Some(vitals.run_delay?.0 as f64 / vitals.watched.0 as f64)).reduce(f64::max)
+    watched
+        .filter_map(|vitals| Some(vitals.run_delay?.0.min(vitals.watched.0) as f64 / vitals.watched.0 as f64))
+        .reduce(f64::max)
 }
 
 fn retransmits(record: &RunRecord) -> Option<f64> {

@@ -198,6 +198,8 @@ fn unsent(summary: &Summary<'_>) -> Option<Warning> {
     let unconnected: u64 = no_connection.iter().map(|&kind| summary.record.total.failures[kind as usize]).sum();
     let advice = if unconnected > 0 {
         "Mend what refused connections first: a dead origin holds requests back while it rests."
+    } else if counts.withheld.min(counts.unsent) * 2 > counts.unsent {
+        "The client kept most of them back itself (see Client): give it more CPU, or lower -R."
     } else {
         "Raise -c, or lower -R to what the server takes."
     };
@@ -226,7 +228,12 @@ fn rate_missed(summary: &Summary<'_>) -> Option<Warning> {
 fn connection_limited(summary: &Summary<'_>) -> Option<Warning> {
     let pool_lag_us = summary.latencies[Latency::PoolLag].p99_us()?;
     let response_us = summary.latencies[Latency::Response].p99_us()?;
-    let limited = is_open(summary.plan) && pool_lag_us > 1_000.0 && pool_lag_us > 0.1 * response_us;
+    // What the client's own stalls left behind is no matter of connections.
+    let is_owed = QUANTILES
+        .iter()
+        .zip(&summary.health.quantiles)
+        .any(|(&(_, q), quantile)| q == 0.99 && quantile.tail.is_some_and(|tail| tail.client > tail.pool));
+    let limited = is_open(summary.plan) && !is_owed && pool_lag_us > 1_000.0 && pool_lag_us > 0.1 * response_us;
     limited.then(|| {
         Code::ConnectionLimited.because(format!(
             "requests waited for a free connection (pool lag p99 {}): the open load ran as a closed one of c={}. Raise -c \

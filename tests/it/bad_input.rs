@@ -210,7 +210,7 @@ fn a_dead_port_ends_the_run() {
 
 #[test]
 fn a_missing_output_folder_is_refused() {
-    refused(&["-o", "/nonexistent/report.json"], &["-o /nonexistent/report.json", "mkdir -p"]);
+    refused(&["-o", "/nonexistent/report.json"], &["-o /nonexistent/report.json", "mkdir -p /nonexistent"]);
     refused(&["-o", "/"], &["-o /"]);
 }
 
@@ -223,6 +223,19 @@ fn an_unknown_option_is_refused() {
     refused(&["--seed", "-1"], &["--seed"]);
     let finished = ringload(&["bnech"]);
     assert_eq!((finished.code(), finished.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn an_option_of_another_tool_is_refused_with_what_to_write_here() {
+    refused(&["-t2", "-c64", "--latency"], &["--latency: all percentiles are always printed"]);
+    refused(&["-s", "script.lua"], &["-s: there are no scripts"]);
+    refused(&["-q", "100"], &["-q 100", "a rate is -R 100"]);
+    refused(&["-d", "{\"a\":1}"], &["-d", "a body is -b"]);
+    refused(&["-o", "seconds.csv"], &["-o seconds.csv", "--csv seconds.csv"]);
+    let finished = ringload(&["fetch", "-n", "10", "http://127.0.0.1/"]);
+    assert!(finished.assert_code(2).stderr.starts_with("ringload: -n: a list ends"), "{}", finished.stderr);
+    let unknown = bench(&["-Z", "http://127.0.0.1/"]);
+    assert!(!unknown.assert_code(2).stderr.contains("-- -Z"), "it is no URL: {}", unknown.stderr);
 }
 
 #[test]

@@ -230,3 +230,27 @@ fn what_the_architecture_names_exists() {
     none(missing.map(|name| format!("ARCHITECTURE.md names {name}, which does not exist")));
     assert!(text.lines().count() <= 200, "at most 200 lines");
 }
+
+#[test]
+fn what_the_readmes_link_to_exists() {
+    let missing = ["README.md", "results/README.md", "scripts/README.md"].iter().flat_map(|name| {
+        let text = fs::read_to_string(root().join(name)).expect("a text");
+        let folder = root().join(name).parent().expect("a folder").to_owned();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let headings: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor).collect();
+        let is_missing = |target: &&str| match target.strip_prefix('#') {
+            Some(heading) => !headings.iter().any(|anchor| anchor == heading),
+            None => !target.contains("://") && !folder.join(target).exists(),
+        };
+        let missing =
+            targets.filter(is_missing).map(|target| format!("{name} links to {target}, which does not exist"));
+        missing.collect::<Vec<_>>()
+    });
+    none(missing);
+}
+
+/// A heading as links name it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
+}

@@ -137,6 +137,7 @@ fn nonsense_is_refused_by_the_option_s_name() {
     refused(&RawPlan { duration: set("0"), ..raw() }, "-d 0", "must last");
     refused(&RawPlan { duration: set("0s"), ..raw() }, "-d 0", "must last");
     refused(&RawPlan { duration: set("soon"), ..raw() }, "-d", "no duration");
+    refused(&RawPlan { duration: set("{\"a\":1}"), ..raw() }, "-d", "a body is -b");
     let http = RawHttp { version: None, streams: None, pipeline: set("8") };
     let body = Some(vec![0; SMALL_BODY_BYTES + 1]);
     refused(&RawPlan { http: http.clone(), body, ..raw() }, "--pipeline 8", "bodies of up to 16384");

@@ -192,6 +192,14 @@ fn what_a_core_was_refused_and_what_was_lost_is_named() {
 }
 
 #[test]
+fn a_wait_from_before_a_short_run_is_no_more_than_all_of_it() {
+    let mut run = open();
+    let vitals = &mut run.shard(0).vitals;
+    (vitals.watched, vitals.run_delay) = (Nanos::from_millis(6), Some(Nanos::from_millis(11)));
+    assert_eq!(signal(&judged(run), "run_delay").value, Some(1.0));
+}
+
+#[test]
 fn lateness_that_no_timer_can_avoid_makes_a_fast_server_s_tail_suspect_and_not_invalid() {
     let with = |late_us: u64| {
         let mut run = open();

@@ -53,7 +53,7 @@ fn a_closed_run() {
               service, first byte: from sending; of all answered. n/a: not measured
               pool lag: wait for a connection; client lag: the client's own; of all sent
               ?, !: suspect, invalid; Client above says why
-              of the time above p99: service 99.8 %, pool lag 0.0 %, client lag 0.2 %
+              of the time above p99: service 99.8 %, pool lag 0.0 %, client 0.2 %
 
             95 % intervals: n/a, they take a run of 5s or more
 
@@ -106,7 +106,7 @@ fn an_open_run_with_lower_bounds() {
           service, first byte: from sending; of all answered. n/a: not measured
           pool lag: wait for a connection; client lag: the client's own; of all sent
           ?, !: suspect, invalid; Client above says why
-          of the time above p99: service 65.5 %, pool lag 34.5 %, client lag 0.0 %
+          of the time above p99: service 65.5 %, pool lag 34.5 %, client 0.0 %
 
         95 % intervals: n/a, they take a run of 5s or more
 
@@ -250,7 +250,7 @@ fn a_run_interrupted_with_a_lost_worker() {
               service, first byte: from sending; of all answered. n/a: not measured
               pool lag: wait for a connection; client lag: the client's own; of all sent
               ?, !: suspect, invalid; Client above says why
-              of the time above p99: service 99.8 %, pool lag 0.0 %, client lag 0.2 %
+              of the time above p99: service 99.8 %, pool lag 0.0 %, client 0.2 %
 
             95 % intervals: n/a, they take a run of 5s or more
 

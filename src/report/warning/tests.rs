@@ -239,6 +239,20 @@ fn what_a_dead_origin_held_back_is_not_blamed_on_the_connections() {
     assert!(unsent.text.contains("dead origin") && !unsent.text.contains("Raise -c"), "{}", unsent.text);
 }
 
+#[test]
+fn what_the_client_kept_back_itself_is_not_blamed_on_the_connections() {
+    let mut run = Run::new(&RawPlan { shape: RawShape { rate: Some("1k".into()), ..RawShape::default() }, ..raw() });
+    for number in 0..200 {
+        run.stalled_request(0, number * MS, 300 * MS, MS);
+    }
+    run.unsent(1, 200 * MS);
+    let (plan, record) = run.finish();
+    let summary = Summary::new(&plan, &record);
+    let unsent = summary.warnings.iter().find(|warning| warning.code() == "unsent").expect("the warning");
+    assert!(unsent.text.contains("kept most of them back itself"), "{}", unsent.text);
+    assert!(summary.warnings.iter().all(|warning| warning.code() != "connection_limited"), "{:?}", summary.warnings);
+}
+
 /// 60 s of 100 answers a second, which take as many microseconds as `service_us` says of second and number.
 fn minute(service_us: impl Fn(u64, u64) -> u64) -> (Plan, RunRecord) {
     let mut run = Run::new(&RawPlan { duration: Some("60s".into()), ..raw() });

@@ -59,8 +59,15 @@ fn where_robots_txt_cannot_be_had_nothing_is_asked_for() {
     let server = with_robots("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
     let args = ["fetch", "-q", "--backoff", "1ms", &server.url("/1"), &server.url("/2")];
     let all = records(&ringload(&args).assert_code(1).stdout);
-    assert!(all.values().all(|record| record["error"]["kind"] == "robots_unreachable"));
+    let says_why = |record: &serde_json::Value, why: &str| {
+        assert_eq!(record["error"]["kind"], "robots_unreachable");
+        assert!(record["error"]["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{record}");
+    };
+    all.values().for_each(|record| says_why(record, "(status 500)"));
     assert!(server.paths().iter().all(|path| path == "/robots.txt"), "{:?}", server.paths());
+    let dead = format!("http://127.0.0.1:{}/", dead_port());
+    let all = records(&ringload(&["fetch", "-q", "--retries", "0", &dead]).assert_code(1).stdout);
+    all.values().for_each(|record| says_why(record, "connect: 127.0.0.1:"));
     let none = with_robots("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     ringload(&["fetch", "-q", &none.url("/1")]).assert_code(0);
     assert_eq!(none.paths(), ["/robots.txt", "/1"]);
