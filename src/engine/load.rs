@@ -149,7 +149,7 @@ impl Load {
             let (t0, intended) = (self.control.t0().0, intended.min(elapsed));
             let client = waits.client(Nanos(t0 + intended.0), Nanos(t0 + elapsed.0));
             let waited = Nanos(elapsed.0 - intended.0);
-            state.tally.record_unsent(waited, client, size);
+            state.page.counts.withheld += state.tally.record_unsent(waited, client, size);
             if self.plan.by_class {
                 state.page.by_class.record_unsent(waited, size);
             }

@@ -9,6 +9,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::plan::expect::regex_problem;
 use walk::find;
 
 /// A larger value is not put into a line, in bytes.
@@ -88,7 +89,7 @@ impl Extract {
             return Pointer::parse(text).map(Self::Pointer);
         }
         let regex = RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build();
-        regex.map(Self::Pattern).map_err(|error| error.to_string())
+        regex.map(Self::Pattern).map_err(|error| regex_problem(&error))
     }
 
     /// The value in `body`, as JSON on one line; none where there is none.

@@ -227,15 +227,18 @@ impl fmt::Display for ExpectedBody {
 
 /// A pattern whose search takes time in proportion to what is searched, whatever it is.
 fn regex(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => "is too large a regular expression; write a shorter one".to_owned(),
-        // Its Display draws the pattern over several lines; the last says what is wrong.
-        error => {
-            let text = error.to_string();
-            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            format!("is no regular expression: {reason}; a \\ before a character takes it as it is")
-        }
-    })
+    Regex::new(pattern).map_err(|error| regex_problem(&error))
+}
+
+/// What is wrong with a regular expression, in a line.
+pub fn regex_problem(error: &regex::Error) -> String {
+    if let regex::Error::CompiledTooBig(_) = error {
+        return "is too large a regular expression; write a shorter one".to_owned();
+    }
+    // Its Display draws the pattern over several lines; the last says what is wrong.
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    format!("is no regular expression: {reason}; a \\ before a character takes it as it is")
 }
 
 fn max_body(text: &str, kept: bool) -> Result<u64, PlanError> {

@@ -166,12 +166,14 @@ impl Tally {
     }
 
     /// Counts `n` requests that fell due and were never taken up, each having waited at least `waited` at the end; `client`:
-    /// how much of it the client kept them back.
-    pub fn record_unsent(&mut self, waited: Nanos, client: Nanos, n: u64) {
+    /// how much of it the client kept them back. Returns how many of them it withheld.
+    pub fn record_unsent(&mut self, waited: Nanos, client: Nanos, n: u64) -> u64 {
         self.counts.unsent += n;
         let shares = Shares { client, pool: Nanos(waited.0 - client.0) };
-        self.counts.withheld += if shares.stalled() { n } else { 0 };
+        let withheld = if shares.stalled() { n } else { 0 };
+        self.counts.withheld += withheld;
         self.record_censored(waited, shares, n);
+        withheld
     }
 
     /// Adds another tally: counts sum, histograms add bucket for bucket.

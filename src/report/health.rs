@@ -252,7 +252,9 @@ fn run_signals(signals: &mut Signals, plan: &Plan, record: &RunRecord, condition
     let share_of = |n: u64| (counts.intended > 0).then(|| n as f64 / counts.intended as f64);
     let in_time = share_of(counts.withheld).map(|withheld| 1.0 - withheld);
     signals.down_to("sent_in_time", in_time, (0.999, 0.99), late);
-    signals.down_to("sent_in_time_worst_second", worst_second(record), (0.99, 0.95), late);
+    // What was never sent has no second: with it the whole may be worse than the worst of them.
+    let worst = worst_second(record).zip(in_time).map(|(worst, all)| worst.min(all));
+    signals.down_to("sent_in_time_worst_second", worst, (0.99, 0.95), late);
     let limits = if is_open { (0.70, BUSY_SHARE) } else { (BUSY_SHARE, NEVER) };
     signals.up_to("useful_work", condition.busy, limits, Some(Cause::ClientLimited));
     signals.up_to("steal", record.strain.steal, (0.005, 0.03), Some(Cause::Steal));

@@ -178,12 +178,12 @@ impl Sink for Load {
         state.tally.flow.leave(stamps.done);
         state.tally.traffic.sent += moved.sent;
         state.tally.traffic.received += moved.received;
+        state.page.counts.withheld += u64::from(stamps.withheld());
         if outcome == Outcome::InFlightAtEnd {
             return;
         }
         state.last_done = state.last_done.max(Nanos(stamps.done.0 - self.control.t0().0));
         let page = &mut state.page;
-        page.counts.withheld += u64::from(stamps.withheld());
         let response = Nanos(stamps.done.0 - stamps.intended.0);
         match outcome {
             Outcome::Answered(status) => {

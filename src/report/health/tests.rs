@@ -192,6 +192,16 @@ fn what_a_core_was_refused_and_what_was_lost_is_named() {
 }
 
 #[test]
+fn no_worst_second_is_better_than_the_run() {
+    let mut run = open();
+    send(&mut run, |run, shard, intended, _| run.request(shard, intended, 0, MS, Outcome::Answered(200)));
+    run.shard(0).tally.counts.withheld = 500;
+    let health = judged(run);
+    let [all, worst] = ["sent_in_time", "sent_in_time_worst_second"].map(|name| signal(&health, name).value);
+    assert!(all.is_some_and(|all| all < 1.0) && worst == all, "{worst:?} of {all:?}");
+}
+
+#[test]
 fn a_wait_from_before_a_short_run_is_no_more_than_all_of_it() {
     let mut run = open();
     let vitals = &mut run.shard(0).vitals;

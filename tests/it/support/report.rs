@@ -183,6 +183,7 @@ impl Report {
             ("completed", answered),
             ("ok", self.count("ok")),
             ("failed", self.count("failed")),
+            ("withheld", self.count("withheld")),
         ] {
             let sum: u64 = self.list("intervals").iter().map(|interval| whole(&interval[name])).sum();
             assert_eq!(sum, total, "intervals sum to counts: {name}");
