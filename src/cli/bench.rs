@@ -291,7 +291,9 @@ pub(super) fn input(path: PathBuf) -> Input {
     if path == Path::new("-") {
         return Input::standard();
     }
-    Input::new(path.display().to_string(), move || Ok(Box::new(fs::File::open(&path)?)))
+    let is_pipe = fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file());
+    let input = Input::new(path.display().to_string(), move || Ok(Box::new(fs::File::open(&path)?)));
+    if is_pipe { input.read_once() } else { input }
 }
 
 pub(super) fn headers(arguments: &[String]) -> Result<Vec<RawHeader>, PlanError> {

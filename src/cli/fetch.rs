@@ -374,13 +374,17 @@ impl Args {
     }
 }
 
-/// The lines to come; a file that cannot be read is found out now.
+/// The lines to come; a file that cannot be read is found out now. A pipe is not touched before it is read: whoever
+/// writes to it would be gone.
 fn input(path: PathBuf) -> Result<Input, PlanError> {
+    let is_folder = path.is_dir();
     let input = bench::input(path);
-    if !input.once {
-        let unreadable = |error| PlanError::new(format!("-i {}", input.name), format!("cannot read it: {error}"));
-        input.open().map_err(unreadable)?;
-    }
+    let opened = match input.once {
+        _ if is_folder => Err(io::ErrorKind::IsADirectory.into()),
+        true => Ok(()),
+        false => input.open().map(drop),
+    };
+    opened.map_err(|error| PlanError::new(format!("-i {}", input.name), format!("cannot read it: {error}")))?;
     Ok(input)
 }
 

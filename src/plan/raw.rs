@@ -25,7 +25,13 @@ impl Input {
 
     /// The program's standard input.
     pub fn standard() -> Self {
-        Self { once: true, ..Self::new("standard input".to_owned(), || Ok(Box::new(io::stdin().lock()))) }
+        Self::new("standard input".to_owned(), || Ok(Box::new(io::stdin().lock()))).read_once()
+    }
+
+    /// The same, of which nothing is left once it was read: a pipe.
+    #[must_use]
+    pub fn read_once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     /// An input that is in memory already.

@@ -69,6 +69,28 @@ fn fetching_begins_before_the_input_ends() {
 }
 
 #[test]
+fn a_pipe_with_a_name_is_read_once_and_to_its_end() {
+    let server = Server::answering(OK);
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = |name: &str| folder.path().join(name).to_str().expect("a path in UTF-8").to_owned();
+    let (pipe, journal) = (inside("pipe"), inside("out.jsonl"));
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+    for args in [&["-i", pipe.as_str()][..], &["-i", &pipe, "-o", &journal, "--resume"]] {
+        let program = start(args);
+        let mut feed = std::fs::File::options().write(true).open(&pipe).expect("it reads");
+        for line in 1..=3 {
+            writeln!(feed, "{}", server.url(&format!("/{line}"))).expect("it still reads");
+            thread::sleep(Duration::from_millis(20));
+        }
+        drop(feed);
+        program.finish().assert_code(0);
+    }
+    assert_eq!(records(&std::fs::read_to_string(&journal).expect("the records")).len(), 3);
+    assert_eq!(server.requests().len(), 6);
+}
+
+#[test]
 fn an_endless_input_takes_bounded_memory() {
     // Nothing is ever answered: reading stops when enough lines are under way.
     let server = Server::silent();
@@ -135,6 +157,7 @@ fn nothing_to_fetch_is_no_run() {
     for (args, part) in [
         (&[][..], "nothing to fetch"),
         (&["-i", "/no/such/file"], "cannot read it"),
+        (&["-i", "/", "-o", &format!("{empty}.out")], "-i /: cannot read it"),
         (&["-i", &empty], "holds no URL"),
         (&["http://127.0.0.1/", "-o", "/no/such/folder/out"], "does not exist"),
         (&["http://127.0.0.1/", "--resume"], "name it with -o"),
