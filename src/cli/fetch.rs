@@ -335,6 +335,11 @@ impl Args {
             outputs::writable("-o", path)?;
         }
         bench::one_reads_stdin(lines.input.as_deref(), request.body.as_deref())?;
+        let reports = output.report.iter().map(|path| ("--report", path.as_path()));
+        let files = [("-i", &lines.input), ("-o", &lines.output), ("--cookie-jar", &request.cookie_jar)];
+        let files = files.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+        let log = observation.log().map(|path| ("--log", path));
+        outputs::apart(&files.chain(log).chain(reports).collect::<Vec<_>>())?;
         let base = RawPlan {
             urls,
             input: lines.input.clone().map(input).transpose()?,
@@ -367,7 +372,7 @@ impl Args {
         };
         let (max_redirects, allow_downgrade) = (retries.max_redirects.clone(), retries.allow_downgrade);
         let said = said(&lines, &request, &bodies);
-        let observation = observation.gather(lines.output.as_deref())?;
+        let observation = observation.gather()?;
         let (jar, reports) = (request.cookie_jar, output.check(lines.output.is_some())?);
         let (output, retry) = (records(lines, bodies), retries.gather());
         Ok((RawFetch { base, output, retry, pace, max_redirects, allow_downgrade, said, observation }, reports, jar))

@@ -20,18 +20,17 @@ pub(super) struct ObservationArgs {
 }
 
 impl ObservationArgs {
-    /// What was said; `records` is where the records go.
+    /// Where the log goes.
+    pub(super) fn log(&self) -> Option<&Path> {
+        self.log.as_deref()
+    }
+
+    /// What was said.
     ///
     /// # Errors
-    /// A log that cannot be written, or would be written into the records.
-    pub(super) fn gather(self, records: Option<&Path>) -> Result<RawObservation, PlanError> {
-        if let Some(path) = &self.log {
-            outputs::writable("--log", path)?;
-            if records == Some(path) {
-                let option = format!("--log {}", path.display());
-                return Err(PlanError::new(option, "is where the records go; give it a file of its own"));
-            }
-        }
+    /// A log that cannot be written.
+    pub(super) fn gather(self) -> Result<RawObservation, PlanError> {
+        self.log.iter().try_for_each(|path| outputs::writable("--log", path))?;
         Ok(RawObservation { log: self.log, metrics: self.metrics })
     }
 }

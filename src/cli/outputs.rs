@@ -146,6 +146,31 @@ pub(super) fn writable(option: &str, path: &Path) -> Result<(), PlanError> {
     check_file(path).map_err(|problem| PlanError::new(format!("{option} {}", path.display()), problem))
 }
 
+/// Whether all files, by the option that names each, are files of their own: what is written to one must neither destroy
+/// nor get into another. A name that is no file, such as a terminal, may have several uses.
+///
+/// # Errors
+/// The second of two that are one.
+pub(super) fn apart(files: &[(&str, &Path)]) -> Result<(), PlanError> {
+    for (index, (option, path)) in files.iter().enumerate() {
+        let same = |(_, other): &&(&str, &Path)| place(path).is_some_and(|at| place(other) == Some(at));
+        if let Some((other, _)) = files[..index].iter().find(same) {
+            let problem = format!("is the file of {other} too; give it a file of its own");
+            return Err(PlanError::new(format!("{option} {}", path.display()), problem));
+        }
+    }
+    Ok(())
+}
+
+/// Where a file is or will be, whatever it is called; none where it is no file.
+fn place(path: &Path) -> Option<PathBuf> {
+    let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+    match fs::canonicalize(path) {
+        Ok(path) => path.is_file().then_some(path),
+        Err(_) => Some(fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?)),
+    }
+}
+
 /// What is wrong with a place for a file.
 fn check_file(path: &Path) -> Result<(), String> {
     if path == Path::new("-") {

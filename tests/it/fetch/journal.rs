@@ -123,6 +123,26 @@ fn what_is_there_is_neither_mixed_with_another_run_nor_thrown_away_unasked() {
 }
 
 #[test]
+fn no_file_is_written_over_by_another_option() {
+    let (folder, path) = file("http://127.0.0.1:9/\n");
+    let (link, new) = (inside(&folder, "link"), inside(&folder, "new"));
+    std::os::unix::fs::symlink(&path, &link).expect("a link");
+    for (args, part) in [
+        (&["-i", &path, "-o", &path, "--overwrite"][..], "is the file of -i too"),
+        (&["-i", &path, "-o", &link, "--overwrite"], "is the file of -i too"),
+        (&["-i", &path, "--report", &path], "is the file of -i too"),
+        (&["-i", &path, "-o", &new, "--report", &new], "is the file of -o too"),
+        (&["-i", &path, "-o", &new, "--cookie-jar", &new], "is the file of -o too"),
+        (&["-i", &path, "-o", &new, "--log", &new], "is the file of -o too"),
+    ] {
+        let finished = fetch(args);
+        assert!(finished.assert_code(2).stderr.contains(part), "{}", finished.stderr);
+    }
+    assert_eq!(fs::read_to_string(&path).expect("the list"), "http://127.0.0.1:9/\n");
+    fetch(&["-i", &path, "-o", "/dev/null", "--report", "/dev/null", "--retries", "0"]).assert_code(1);
+}
+
+#[test]
 fn an_interrupted_run_finishes_what_is_in_flight_and_can_be_resumed() {
     let server = Server::start(|peer| {
         while peer.request().is_some() {
