@@ -180,6 +180,8 @@ pub fn run(
 ) -> Result<(RunRecord, Option<String>), FetchError> {
     let fetch = plan.fetch.as_deref().expect("only what is fetched comes here");
     let mut names = Names::new(policies.save_as);
+    // Whatever keeps the run from beginning is found out before records are thrown away.
+    let folder = fetch.output.save.as_deref().map(folder).transpose()?;
     let (file, done) = journal::open(plan, &lines.urls, lines.input.as_ref(), &mut names)?;
     let Observers { log, metrics, show } = observers;
     let live = Live::new(plan.cores.len(), log.as_ref().map(Log::events));
@@ -188,9 +190,8 @@ pub fn run(
     let exported = Arc::clone(&shared);
     let exporter = metrics.map(|listener| Exporter::start(listener, move || metrics::text(&exported.snapshot())));
     let exporter = exporter.transpose().map_err(FetchError::Thread)?;
-    let bodies = fetch.output.save.as_deref().map(bodies).transpose()?;
     let (records, messages) = mpsc::channel();
-    let writer = Writer::new(Arc::clone(&shared), file, bodies, fetch.output.ordered);
+    let writer = Writer::new(Arc::clone(&shared), file, folder, fetch.output.ordered);
     let writer = spawn("records", move || writer.run(&messages))?;
     let (inboxes, mut receivers): (Vec<_>, Vec<_>) = plan.cores.iter().map(|_| mpsc::channel()).unzip();
     let dispatcher = Dispatcher::new(Arc::clone(&shared), Arc::clone(plan), inboxes, records.clone(), done);
@@ -219,9 +220,8 @@ pub fn run(
 }
 
 /// The folder of bodies, ready for them.
-fn bodies(path: &Path) -> Result<File, FetchError> {
-    let opened = save::prepare(path).and_then(|()| File::open(path));
-    opened.map_err(|problem| FetchError::Save { path: path.display().to_string(), problem })
+fn folder(path: &Path) -> Result<File, FetchError> {
+    save::prepare(path).map_err(|problem| FetchError::Save { path: path.display().to_string(), problem })
 }
 
 fn spawn<T: Send + 'static>(

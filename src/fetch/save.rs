@@ -7,7 +7,8 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
 
 /// What files are called that are not whole yet.
 const PART_PREFIX: &str = ".ringload-";
@@ -32,12 +33,18 @@ pub(crate) struct Part {
     kept: bool,
 }
 
-/// Makes the folder where there is none, and clears it of parts that an earlier run left behind.
+/// Makes the folder where there is none, takes it for this run alone as long as what this gives lives, and clears it of
+/// parts that an earlier run left behind.
 ///
 /// # Errors
-/// The system's.
-pub(super) fn prepare(path: &Path) -> io::Result<()> {
+/// Another run saves there; the system's.
+pub(super) fn prepare(path: &Path) -> io::Result<File> {
     fs::create_dir_all(path)?;
+    let folder = File::open(path)?;
+    // Where there are no locks, nobody can be told from nobody.
+    if flock(&folder, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        return Err(io::Error::other("another run saves there; wait for its end, or name another folder"));
+    }
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         let is_part = name.to_str().is_some_and(|name| name.starts_with(PART_PREFIX) && name.ends_with(PART_SUFFIX));
@@ -45,7 +52,7 @@ pub(super) fn prepare(path: &Path) -> io::Result<()> {
             fs::remove_file(path.join(name))?;
         }
     }
-    Ok(())
+    Ok(folder)
 }
 
 impl Folder {
@@ -70,7 +77,7 @@ impl Folder {
         let mut at = self.root.try_clone()?;
         for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
             match mkdirat(&at, folder, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
@@ -132,12 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_run_left_behind_is_cleared_away() {
+    fn what_an_earlier_run_left_behind_is_cleared_away_and_what_another_one_writes_is_not() {
         let place = tempfile::tempdir().expect("a folder");
         for name in [".ringload-0-7.part", "kept.part"] {
             fs::write(place.path().join(name), "x").expect("a file");
         }
-        prepare(place.path()).expect("it is ours");
+        let ours = prepare(place.path()).expect("it is ours");
+        assert!(prepare(place.path()).expect_err("it is taken").to_string().contains("another run saves there"));
+        drop(ours);
+        prepare(place.path()).expect("it is free again");
         let left: Vec<_> =
             fs::read_dir(place.path()).expect("it").map(|entry| entry.expect("one").file_name()).collect();
         assert_eq!(left, ["kept.part"]);

@@ -60,8 +60,10 @@ impl Records {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     file: Option<File>,
-    /// The folder of bodies: they reach the disk before their records do.
+    /// The folder of bodies, which is this run's as long as it is open; they reach the disk before their records do.
     bodies: Option<File>,
+    /// Records go to a file and bodies to others.
+    syncs_bodies: bool,
     /// Records that wait for those before them; `None` where they are written as they come.
     waiting: Option<BTreeMap<u64, Vec<u8>>>,
     /// The place of the next one in order.
@@ -76,8 +78,9 @@ impl Writer {
     pub(super) fn new(shared: Arc<Shared>, file: Option<File>, bodies: Option<File>, ordered: bool) -> Self {
         let waiting = ordered.then(BTreeMap::new);
         // What is no file cannot be synced, and need not be.
-        let bodies = bodies.filter(|_| shared.is_journal);
-        Self { shared, file, bodies, waiting, next: 0, buffer: Vec::new(), flushed: Instant::now(), dirty: false }
+        let syncs_bodies = shared.is_journal && bodies.is_some();
+        let (buffer, flushed) = (Vec::new(), Instant::now());
+        Self { shared, file, bodies, syncs_bodies, waiting, next: 0, buffer, flushed, dirty: false }
     }
 
     /// Writes what comes, to the end.
@@ -110,7 +113,7 @@ impl Writer {
                     Message::End => return self.end(),
                 }
             }
-            if self.bodies.is_none() {
+            if !self.syncs_bodies {
                 self.write()?;
             }
             if self.flushed.elapsed() >= FLUSH {
@@ -163,7 +166,7 @@ impl Writer {
 
     fn flush(&mut self) -> io::Result<()> {
         self.flushed = Instant::now();
-        if let Some(bodies) = self.bodies.as_ref().filter(|_| !self.buffer.is_empty()) {
+        if let Some(bodies) = self.bodies.as_ref().filter(|_| self.syncs_bodies && !self.buffer.is_empty()) {
             rustix::fs::syncfs(bodies)?;
         }
         self.write()?;

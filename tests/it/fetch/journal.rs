@@ -123,6 +123,23 @@ fn what_is_there_is_neither_mixed_with_another_run_nor_thrown_away_unasked() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_saved_in_costs_no_records_and_a_taken_one_is_refused() {
+    let server = Server::start(crate::support::Peer::stall);
+    let (folder, path) = file(server.url("/"));
+    let (journal, bodies) = (inside(&folder, "out.jsonl"), inside(&folder, "bodies"));
+    fs::write(&journal, "precious").expect("a file");
+    let no_folder = format!("{path}/bodies");
+    fetch(&["-i", &path, "-o", &journal, "--overwrite", "--save", &no_folder]).assert_code(2);
+    assert_eq!(fs::read_to_string(&journal).expect("the records"), "precious");
+    let first = start(&["-i", &path, "--save", &bodies]);
+    server.wait_until(|server| server.accepted() == 1);
+    let second = fetch(&["-i", &path, "-o", &journal, "--overwrite", "--save", &bodies]);
+    assert!(second.assert_code(2).stderr.contains("another run saves there"), "{}", second.stderr);
+    assert_eq!(fs::read_to_string(&journal).expect("the records"), "precious");
+    drop(first);
+}
+
+#[test]
 fn no_file_is_written_over_by_another_option() {
     let (folder, path) = file("http://127.0.0.1:9/\n");
     let (link, new) = (inside(&folder, "link"), inside(&folder, "new"));
