@@ -37,7 +37,7 @@ struct State {
     in_flight: u32,
     /// By core.
     parts: Vec<Part>,
-    /// It has answered something.
+    /// It has answered something since a connect failed last.
     answered: bool,
     rest: HostRest,
     /// After failed connects, as the pool has it: nobody is to wait there.
@@ -120,6 +120,8 @@ impl Host {
             Outcome::Failed(failure) => {
                 if matches!(failure, Failure::Connect | Failure::ConnectTimeout) {
                     state.connecting.fail(started, now);
+                    // One tries for all whether it has come back; the pool would let the others fail untried.
+                    state.answered = false;
                 }
                 if is_absence(failure) { state.rest.failed(started, now) } else { None }
             }
@@ -242,6 +244,20 @@ mod tests {
         assert!(asked(0, 0) && asked(1, 1), "which each keeps");
         host.ended(1, OK, ms(3), ms(9));
         assert_eq!(host.admit(0, ms(9), 6), Admission::Go, "nobody has wanted it for a while");
+    }
+
+    #[test]
+    fn after_a_failed_connect_one_request_finds_out_whether_it_is_back() {
+        let host = host(None);
+        let admitted = |now| (0..10).filter(|_| host.admit(0, now, 6) == Admission::Go).count();
+        assert_eq!(admitted(ms(1)), 1);
+        host.ended(0, OK, ms(1), ms(2));
+        assert_eq!(admitted(ms(2)), 6);
+        assert!((0..6).all(|_| host.ended(0, REFUSED, ms(2), ms(3)).is_none()));
+        assert_eq!(admitted(ms(3)), 0, "it rests");
+        assert_eq!((admitted(ms(13)), host.admit(0, ms(13), 6)), (1, Admission::Full));
+        host.ended(0, OK, ms(13), ms(14));
+        assert_eq!(admitted(ms(14)), 6);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! How hosts are spared, and that one that is slow or gone keeps no other waiting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{fetch, records};
+use super::{fetch, records, start};
 use crate::support::{OK, Server, TargetProgram, file};
 
 #[test]
@@ -58,6 +58,37 @@ fn hosts_that_hang_keep_no_others_waiting() {
     let kinds = |line: u64| all[&line]["error"]["kind"].as_str().map(str::to_owned);
     assert!((1..=20).all(|line| matches!(kinds(line).as_deref(), Some("timeout" | "host_down"))));
     assert!((21..=520).all(|line| all[&line]["ok"] == true));
+}
+
+#[test]
+fn no_line_fails_for_a_host_that_is_back() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let is_gone = Arc::clone(&gone);
+    let server = Server::start(move |peer| {
+        while peer.request().is_some() {
+            peer.sleep(Duration::from_millis(10));
+            if is_gone.load(Ordering::SeqCst) || !peer.send(OK) {
+                return;
+            }
+        }
+    });
+    let address = server.addr().to_string();
+    let lines: String = (0..200).map(|n| format!("http://{address}/{n}\n")).collect();
+    let (_folder, path) = file(lines);
+    let program = start(&["-i", &path, "-t", "1", "--retries", "0"]);
+    server.wait_until(|server| server.requests().len() >= 30);
+    gone.store(true, Ordering::SeqCst);
+    server.stop();
+    std::thread::sleep(Duration::from_millis(150));
+    let _again = Server::on(&address, |peer| while peer.request().is_some() && peer.send(OK) {});
+    let all = records(&program.finish().assert_code(0).stdout);
+    assert_eq!(all.len(), 200);
+    let untried = |record: &&serde_json::Value| {
+        record["error"]["detail"].as_str().is_some_and(|detail| detail.contains("so soon after a failure"))
+    };
+    // Those that were in flight when it went away may have met its absence one after the other.
+    let count = all.values().filter(untried).count();
+    assert!(count <= 6, "{count} lines failed untried");
 }
 
 #[test]
