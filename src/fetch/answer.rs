@@ -65,7 +65,7 @@ struct Keep {
 enum Most {
     /// A larger one is no good.
     Bytes(u64),
-    /// What comes after so much is of no interest.
+    /// What comes after so much is of no interest: it is not waited for.
     Cut(usize),
 }
 
@@ -74,6 +74,8 @@ enum Most {
 pub(super) enum Spoilt {
     /// It is no good.
     Answer(Error),
+    /// This beginning of it is all that is wanted, and it goes on.
+    Enough(Vec<u8>),
     /// It cannot be saved.
     Disk(io::Error),
 }
@@ -174,6 +176,9 @@ impl Intake {
             Most::Bytes(most) if self.decoder.decoded() > most => {
                 let detail = format!("the body is larger than {most} bytes (--max-body)");
                 Err(Spoilt::Answer(Error::new(Kind::TooLarge, detail)))
+            }
+            Most::Cut(most) if self.decoder.decoded() > most as u64 => {
+                Err(Spoilt::Enough(self.keep.body.take().unwrap_or_default()))
             }
             _ => Ok(()),
         }

@@ -38,9 +38,11 @@ impl Retrieval {
     pub(super) fn land_robots(&self, state: &mut State, flight: Flight, outcome: Outcome, now: Nanos) {
         let Flight { mut job, template, answer, verdict, .. } = flight;
         let reason = state.take_reason();
+        // Of one that is cut short the beginning is here, and counts.
+        let text = answer.and_then(|answer| Some((answer.status, answer.body?)));
         let again = match (outcome, &verdict) {
             (_, Verdict::Again(wait)) => Some(*wait),
-            (Outcome::Failed(_), _) => {
+            (Outcome::Failed(_), _) if text.is_none() => {
                 match state.retries.decide(self.elapsed(now), job.tried.here, outcome, template.idempotent) {
                     Decision::Retry(wait) => Some(wait),
                     Decision::GiveUp(_) => None,
@@ -58,11 +60,11 @@ impl Retrieval {
                 Err(_) => Ok((404, Vec::new())),
             },
             (Outcome::Answered(_), Verdict::Refused(_)) => Ok((404, Vec::new())),
-            (Outcome::Answered(status), _) => Ok((status, answer.and_then(|answer| answer.body).unwrap_or_default())),
-            (Outcome::Failed(failure), _) => {
+            (Outcome::Answered(status), _) => Ok(text.unwrap_or((status, Vec::new()))),
+            (Outcome::Failed(failure), _) => text.ok_or_else(|| {
                 let detail = reason.filter(|(of, _)| *of == failure).map(|(_, text)| format!(": {text}"));
-                Err(format!("{}{}", failure.name(), detail.unwrap_or_default()))
-            }
+                format!("{}{}", failure.name(), detail.unwrap_or_default())
+            }),
             _ => Err("the run was ended".to_owned()),
         };
         self.tell_robots(state, &job, told, now);

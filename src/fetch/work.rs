@@ -210,6 +210,12 @@ impl Retrieval {
                 self.load.explain(Failure::Protocol, &error.detail);
                 state.flights.at(ticket.line).error = Some(error);
             }
+            Spoilt::Enough(beginning) => {
+                self.load.explain(Failure::Protocol, &"a robots.txt is longer than what is read of one");
+                if let Some(answer) = &mut state.flights.at(ticket.line).answer {
+                    answer.body = Some(beginning);
+                }
+            }
             Spoilt::Disk(error) => {
                 self.shared.give_up(format!("--save: a body cannot be written: {error}"));
                 state.flights.at(ticket.line).is_lost = true;

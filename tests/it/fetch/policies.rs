@@ -55,6 +55,27 @@ fn a_crawl_delay_is_kept() {
 }
 
 #[test]
+fn of_a_robots_txt_without_end_the_beginning_counts() {
+    let server = Server::start(|peer| {
+        while let Some(request) = peer.request() {
+            if !request.line.starts_with("GET /robots.txt ") {
+                peer.send(OK);
+                continue;
+            }
+            let rules = b"User-agent: *\nDisallow: /private\n";
+            let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", rules.len());
+            let more = format!("\r\n10000\r\n{}", "#\n".repeat(32 * 1024));
+            peer.send(&[head.as_bytes(), rules].concat());
+            while peer.send(more.as_bytes()) {}
+        }
+    });
+    let args = ["fetch", "-q", "--retries", "0", &server.url("/private"), &server.url("/x")];
+    let all = records(&ringload(&args).assert_code(0).stdout);
+    assert_eq!((&all[&1]["error"]["kind"], &all[&2]["ok"]), (&"robots".into(), &true.into()));
+    assert!(asks_once_for_robots(&server), "{:?}", server.paths());
+}
+
+#[test]
 fn where_robots_txt_cannot_be_had_nothing_is_asked_for() {
     let server = with_robots("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
     let args = ["fetch", "-q", "--backoff", "1ms", &server.url("/1"), &server.url("/2")];
