@@ -150,6 +150,11 @@ impl Intake {
         Self { judge, ..self }
     }
 
+    /// Takes in a body that nobody wants, and whose end may never come.
+    pub(super) fn of_nothing(output: &Output) -> Self {
+        Self { decoder: ContentDecoder::default(), keep: Keep::default(), most: Most::Bytes(output.max_body) }
+    }
+
     /// Takes in a robots.txt.
     pub(super) fn of_robots(decoder: ContentDecoder) -> Self {
         let keep = Keep { body: Some(Vec::new()), ..Keep::default() };

@@ -421,7 +421,12 @@ impl Sink for Retrieval {
             (wanted, judge, part, is_robots)
         };
         if !wanted {
-            return Ok(Body::Discard);
+            let is_short = match head.body {
+                BodyLength::None => true,
+                BodyLength::Known(bytes) => bytes <= output.max_body,
+                BodyLength::Chunked | BodyLength::UntilClose => false,
+            };
+            return Ok(if is_short { Body::Discard } else { Body::Stream(Box::new(Intake::of_nothing(output))) });
         }
         let part = part.map_err(|error| self.spoilt(ticket, Spoilt::Disk(error)))?;
         let headers = head.headers().filter(|_| self.plan.decode || is_robots);

@@ -189,6 +189,13 @@ impl ContentDecoder {
     }
 }
 
+impl Default for ContentDecoder {
+    /// For a body without a coding.
+    fn default() -> Self {
+        Self { layers: Vec::new(), bounds: Bounds::DEFAULT, received: 0, decoded: 0, failed: None }
+    }
+}
+
 impl fmt::Debug for ContentDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let codings: Vec<Coding> = self.layers.iter().map(Layer::coding).collect();

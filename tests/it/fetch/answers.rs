@@ -23,6 +23,31 @@ fn pages(pages: &'static [(&'static str, &'static str)]) -> Server {
 }
 
 #[test]
+fn what_nobody_wants_of_an_answer_is_not_read_without_end() {
+    let server = Server::start(|peer| {
+        let Some(request) = peer.request() else { return };
+        let head = match request.line.split(' ').nth(1) {
+            Some("/moved") => "302 Found\r\nLocation: /new",
+            Some("/busy") => "503 Busy",
+            _ => {
+                peer.send(OK);
+                return;
+            }
+        };
+        peer.send(format!("HTTP/1.1 {head}\r\nTransfer-Encoding: chunked\r\n\r\n").as_bytes());
+        let more = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        while peer.send(more.as_bytes()) {}
+    });
+    let args = ["--max-body", "1M", "--retries", "1", "--backoff", "1ms", "--timeout", "30s"];
+    let urls = [server.url("/moved"), server.url("/busy")];
+    let all = records(&fetch(&[&args[..], &[&urls[0], &urls[1]]].concat()).assert_code(0).stdout);
+    assert_eq!((&all[&1]["status"], &all[&1]["ok"]), (&200.into(), &true.into()));
+    assert_eq!((&all[&2]["error"]["kind"], &all[&2]["attempts"]), (&"too_large".into(), &2.into()));
+    let took = |line: u64| all[&line]["response_ms"].as_f64().expect("a time");
+    assert!(took(1) < 15_000.0 && took(2) < 15_000.0, "{all:?}");
+}
+
+#[test]
 fn a_large_body_goes_to_its_file_in_bounded_memory() {
     let target = TargetProgram::start();
     let folder = tempfile::tempdir().expect("a folder");
