@@ -79,6 +79,10 @@ struct Closing(Arc<Shared>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
+        if thread::panicking() {
+            // Lines that were dealt and not sent on are nobody's: the run would wait for them.
+            self.0.give_up("the thread that reads the lines died".to_owned());
+        }
         self.0.close();
     }
 }

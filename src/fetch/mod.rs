@@ -371,7 +371,7 @@ impl Shared {
         self.control.stop();
     }
 
-    /// Records cannot be written any more.
+    /// Records cannot be written any more: what is in flight is not awaited.
     fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
         self.control.stop();

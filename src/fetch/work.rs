@@ -343,7 +343,11 @@ impl Source for Retrieval {
 
     fn give_up_at(&self) -> Nanos {
         let end = self.shared.control.end();
-        if end == NEVER { NEVER } else { Nanos(end.0.saturating_add(self.plan.drain.0)) }
+        match end {
+            NEVER => NEVER,
+            end if self.shared.is_abandoned() => end,
+            end => Nanos(end.0.saturating_add(self.plan.drain.0)),
+        }
     }
 
     fn render(&self, ticket: &Ticket, form: u32, request: &mut Rc<Vec<u8>>) {

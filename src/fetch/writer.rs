@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Shared;
@@ -72,6 +73,14 @@ pub(super) struct Writer {
     flushed: Instant,
     /// Written and not yet known to be on the disk.
     dirty: bool,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.shared.abandon();
+        }
+    }
 }
 
 impl Writer {

@@ -152,6 +152,30 @@ fn a_host_with_all_the_lines_is_fetched_from_by_all_cores() {
 }
 
 #[test]
+fn where_nobody_reads_the_records_nothing_is_awaited() {
+    let server = Server::start(|peer| {
+        while let Some(request) = peer.request() {
+            if request.line.contains("/silent") {
+                return peer.stall();
+            }
+            peer.sleep(Duration::from_millis(20));
+            peer.send(OK);
+        }
+    });
+    let paths = ["/first", "/silent"].map(str::to_owned).into_iter().chain((0..300).map(|n| format!("/{n}")));
+    let (_folder, path) = file(paths.map(|path| format!("{}\n", server.url(&path))).collect::<String>());
+    let mut command = command(&["fetch", "-q", "--no-robots", "-i", &path]);
+    let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+    let began = std::time::Instant::now();
+    let mut records = BufReader::new(child.stdout.take().expect("a pipe"));
+    records.read_line(&mut String::new()).expect("a record");
+    drop(records);
+    assert!(child.wait().expect("a child").success());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(server.requests().len() < 300);
+}
+
+#[test]
 fn nothing_to_fetch_is_no_run() {
     let (_folder, empty) = file("# nothing\n\n");
     for (args, part) in [
