@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::{exit, note};
@@ -17,6 +17,8 @@ use crate::plan::Plan;
 /// # Errors
 /// The system's, when handlers or the thread cannot be set up.
 pub(super) fn end(control: &Arc<Control>, plan: &Plan, notes: bool) -> io::Result<()> {
+    // A file that may not grow (ulimit -f) is an error of who writes it, and not the end of the program.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let (control, drain) = (Arc::clone(control), plan.drain);
     on_first(move || {
         control.interrupt();

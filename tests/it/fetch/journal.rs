@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -137,6 +138,20 @@ fn a_folder_that_cannot_be_saved_in_costs_no_records_and_a_taken_one_is_refused(
     assert!(second.assert_code(2).stderr.contains("another run saves there"), "{}", second.stderr);
     assert_eq!(fs::read_to_string(&journal).expect("the records"), "precious");
     drop(first);
+}
+
+#[test]
+fn a_file_that_may_not_grow_ends_the_run_with_words_and_it_goes_on() {
+    let target = TargetProgram::start();
+    let (folder, path) = list(&target, 500);
+    let journal = inside(&folder, "out.jsonl");
+    let script = "ulimit -f 32; exec \"$0\" fetch -q --no-robots -o \"$1\" --resume -i \"$2\"";
+    let mut shell = Command::new("sh");
+    let limited = shell.args(["-c", script, env!("CARGO_BIN_EXE_ringload"), &journal, &path]).output().expect("a shell");
+    let said = String::from_utf8_lossy(&limited.stderr);
+    assert!(limited.status.code() == Some(2) && said.contains("the records cannot be written"), "{limited:?}");
+    fetch(&["-i", &path, "-o", &journal, "--resume"]).assert_code(0);
+    assert_eq!(records(&fs::read_to_string(&journal).expect("the journal")).len(), 500);
 }
 
 #[test]
