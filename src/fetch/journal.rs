@@ -154,7 +154,8 @@ fn read(file: &mut File, mut note: impl FnMut(String)) -> Result<Done, String> {
         let known = line::read(record.trim_ascii_end())
             .ok_or_else(|| format!("line {number} of it is no record; is it the right file?"))?;
         done.add(known.line);
-        done.ok += u64::from(known.ok == Some(true));
+        // Where records do not say so, nothing says that it was not.
+        done.ok += u64::from(known.ok != Some(false));
         known.file.into_iter().for_each(&mut note);
         whole += count as u64;
     }
@@ -226,10 +227,10 @@ mod tests {
             file
         };
         for tail in ["", "{", "{\"line\":3,\"ok\":true}"] {
-            let mut file = journal(&format!("{{\"line\":1,\"ok\":true}}\n{{\"line\":2,\"url\":\"x\"}}\n{tail}"));
+            let mut file = journal(&format!("{{\"line\":1,\"ok\":true}}\n{{\"line\":2,\"ok\":false}}\n{tail}"));
             let done = read(&mut file, drop).expect("records");
             assert!(done.has(1) && done.has(2) && !done.has(3) && done.ok == 1, "{tail}");
-            assert_eq!(file.metadata().expect("its size").len(), 42);
+            assert_eq!(file.metadata().expect("its size").len(), 43);
         }
         assert!(read(&mut journal("{\"line\":1}\nhttp://a/\n"), drop).expect_err("no record").contains("line 2 of it"));
     }

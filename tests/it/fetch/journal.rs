@@ -83,6 +83,11 @@ fn a_run_that_is_killed_at_any_instant_goes_on_to_the_exact_list() {
     let before = fs::read(&journal).expect("the journal");
     fetch(&args).assert_code(0);
     assert_eq!(fs::read(&journal).expect("the journal"), before, "all was there");
+    let brief = inside(&folder, "brief.jsonl");
+    let args = [&args[..2], &["-o", &brief, "--fields", "url", "--resume"]].concat();
+    for _ in 0..2 {
+        fetch(&args).assert_code(0);
+    }
 }
 
 #[test]
