@@ -168,9 +168,10 @@ fn ends(plan: &Plan) -> u64 {
 }
 
 fn files_needed(plan: &Plan, facts: &Facts) -> u64 {
-    // A look-up has two, before its connection has one.
-    let looking_up = if plan.network.dns == Dns::PerConnection { u64::from(plan.connections) } else { 0 };
-    ends(plan) * u64::from(plan.connections) + looking_up + facts.open_files + OTHER_FILES
+    // A look-up has two, before its connection has one; later the body of its answer may have a file to itself.
+    let two_each = plan.network.dns == Dns::PerConnection || plan.is_fetched();
+    let more = if two_each { u64::from(plan.connections) } else { 0 };
+    ends(plan) * u64::from(plan.connections) + more + facts.open_files + OTHER_FILES
 }
 
 /// An estimate of what the run will take on top of the plan, which is in memory already.

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::*;
 use crate::plan::shard::Cpu;
-use crate::plan::{RawPlan, validate};
+use crate::plan::{RawPlan, fetch, validate};
 
 const MIB: u64 = 1 << 20;
 
@@ -256,6 +256,11 @@ fn a_look_up_for_each_connection_takes_a_file_more() {
     let mut anew = connections(100);
     anew.network.dns = Dns::PerConnection;
     assert_eq!(files_needed(&anew, &facts), once + 100);
+    // So does a body that is saved, where there are look-ups during the run anyway.
+    let base = RawPlan { urls: vec!["http://host/".into()], connections: Some("100".into()), ..RawPlan::default() };
+    let machine = Machine { cpus: vec![Cpu { id: 0, core: 0 }], quota: None };
+    let fetched = fetch::validate(&fetch::RawFetch { base, ..Default::default() }, &machine);
+    assert_eq!(files_needed(&fetched.expect("a plan"), &facts), once + 100);
 }
 
 #[test]
