@@ -31,6 +31,8 @@ use crate::units::Nanos;
 const LINES_AT_ONCE: usize = 128;
 /// The input is read in pieces of this size.
 const BLOCK_BYTES: usize = 256 * 1024;
+/// No line is read while lines on their way and records that wait take so many bytes: a few long ones are many.
+const HELD_BYTES: u64 = 64 << 20;
 /// How often a full window is looked at again.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long a full window is left to drain by an eighth before less is taken for enough.
@@ -193,6 +195,7 @@ impl Dispatcher {
             let fields = self.shared.policies.fields;
             records.add(place, |out| record::write_refused(fields, self.lines, &url, &error, out));
             self.shared.refuse(self.lines, &error);
+            self.shared.hold(records.bytes());
             let _ = self.records.send(Message::Records(records));
         }
     }
@@ -221,7 +224,7 @@ impl Dispatcher {
             let body = asked.body.as_ref().map(|body| bytes::Bytes::copy_from_slice(body));
             Box::new(Own { headers: asked.headers.clone(), body })
         });
-        self.batches[core].push(Job {
+        let job = Job {
             line: self.lines,
             place,
             url: asked.url.as_ref().into(),
@@ -237,8 +240,9 @@ impl Dispatcher {
             is_abroad: false,
             is_bodiless: false,
             robots_of: None,
-        });
-        self.shared.one_dealt();
+        };
+        self.shared.one_dealt(&job);
+        self.batches[core].push(job);
         if self.batches[core].len() >= LINES_AT_ONCE {
             self.send(core);
         }
@@ -271,15 +275,16 @@ impl Dispatcher {
 
     fn await_room(&mut self) {
         let window = self.plan.fetch.as_ref().map_or(0, |fetch| fetch.window);
-        if self.shared.under_way(self.places) < window {
+        if self.shared.under_way(self.places) < window && self.shared.held() < HELD_BYTES {
             return;
         }
         self.flush();
         // Lines in bulk are cheaper than one by one; but those that only wait must not keep the others out.
         let (resume, patience) = (window - window / 8, clock::now().0 + PATIENCE.0);
         while clock::now() < self.shared.control.end() {
-            let under_way = self.shared.under_way(self.places);
-            if under_way <= resume || (under_way < window && clock::now().0 >= patience) {
+            let (under_way, held) = (self.shared.under_way(self.places), self.shared.held());
+            let is_drained = under_way <= resume && held <= HELD_BYTES - HELD_BYTES / 8;
+            if is_drained || (under_way < window && held < HELD_BYTES && clock::now().0 >= patience) {
                 return;
             }
             thread::sleep(LOOK);

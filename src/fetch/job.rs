@@ -119,6 +119,11 @@ impl Job {
         self.robots_of.is_none() && self.tried.admitted > Nanos::ZERO
     }
 
+    /// What it takes that may be long, as it came in; the same to its end.
+    pub(crate) fn bytes(&self) -> usize {
+        self.url.len() + self.own.as_ref().and_then(|own| own.body.as_ref()).map_or(0, bytes::Bytes::len)
+    }
+
     /// What it asks for now, without credentials.
     pub(crate) fn final_url(&self) -> Cow<'_, str> {
         let base = &*self.host.url;

@@ -53,7 +53,7 @@ use self::cookies::Jar;
 use self::dispatcher::Dispatcher;
 use self::exporter::Exporter;
 use self::host::Hosts;
-use self::job::Error;
+use self::job::{Error, Job};
 use self::live::{Live, Recent};
 use self::log::Log;
 pub use self::observers::Observers;
@@ -257,6 +257,8 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Records written, those of lines that asked for nothing of use included.
     written: AtomicU64,
+    /// Bytes of lines on their way and of records that wait for being written.
+    held: AtomicU64,
     total: Mutex<Fetched>,
     live: Live,
     failure: Mutex<Option<String>>,
@@ -289,6 +291,7 @@ impl Shared {
             done: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             written: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             total: Mutex::new(Fetched { skipped_ok, ..Fetched::default() }),
             live,
             failure: Mutex::default(),
@@ -296,11 +299,27 @@ impl Shared {
         }
     }
 
-    fn one_dealt(&self) {
+    fn one_dealt(&self, job: &Job) {
+        self.hold(job.bytes());
         self.dealt.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn one_done(&self) {
+    /// So many more bytes of records wait.
+    fn hold(&self, bytes: usize) {
+        self.held.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// So many bytes of lines or records are gone.
+    fn release(&self, bytes: usize) {
+        self.held.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn one_done(&self, job: &Job) {
+        self.release(job.bytes());
         self.done.fetch_add(1, Ordering::Release);
     }
 

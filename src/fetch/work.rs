@@ -187,7 +187,7 @@ impl Retrieval {
         }
         state.counts.concluded(job, answer.map(|answer| answer.status), error, ok, times.response);
         state.records.add(job.place, |out| record::write(form, job, answer, error, ok, times, out));
-        self.shared.one_done();
+        self.shared.one_done(job);
         if state.records.are_enough() {
             self.hand_over(state);
         }
@@ -196,6 +196,7 @@ impl Retrieval {
     fn hand_over(&self, state: &mut State) {
         if !state.records.is_empty() {
             // The writer is gone only where it could not write, and says so itself.
+            self.shared.hold(state.records.bytes());
             let next = Records::like(&state.records);
             let _ = self.records.send(Message::Records(std::mem::replace(&mut state.records, next)));
         }

@@ -47,6 +47,11 @@ impl Records {
         self.ends.push((place, self.text.len()));
     }
 
+    /// How long all of them are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -168,6 +173,7 @@ impl Writer {
                 stdout.flush()?;
             }
         }
+        self.shared.release(self.buffer.len());
         self.buffer.clear();
         self.dirty = true;
         Ok(())

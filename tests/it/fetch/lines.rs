@@ -125,6 +125,26 @@ fn an_endless_input_takes_bounded_memory() {
 }
 
 #[test]
+fn long_lines_take_bounded_memory_too() {
+    // A megabyte each: of these a window of 65,536 would be 64 GB.
+    let target = TargetProgram::start();
+    let body = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, vec![b'x'; 1 << 20]);
+    let mut command = command(&["fetch", "-q", "--no-robots", "-t", "1", "-o", "/dev/null", "--rate", "50", "-i", "-"]);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = child.expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let line = format!("{{\"method\":\"POST\",\"url\":\"{}/\",\"body\":\"{body}\"}}\n", target.url);
+    for _ in 0..250 {
+        stdin.write_all(line.as_bytes()).expect("it reads");
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+    drop(stdin);
+    assert!(child.wait().expect("a child").success(), "and it goes on");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    assert!(peak < Some(200 * 1024u64), "{peak:?} kB");
+}
+
+#[test]
 fn records_are_in_the_order_of_the_input_where_that_is_asked_for() {
     let target = TargetProgram::start();
     let lines: String = (0..200).map(|n| format!("{}/delay/{}\n", target.url, (199 - n) % 7 * 5)).collect();
