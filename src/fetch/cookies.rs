@@ -79,9 +79,20 @@ impl Jar {
             return;
         }
         let cookie = std::str::from_utf8(set_cookie).ok().and_then(|text| RawCookie::parse(text).ok());
-        if let Some((cookie, url)) = cookie.zip(url(origin, target)) {
+        if let Some((cookie, url)) = cookie.zip(url(origin, target))
+            && !self.hides_secure(origin, &url, cookie.name())
+        {
             self.insert(origin, &url, cookie);
         }
+    }
+
+    /// Whether a cookie of this name, set in cleartext, would stand in the place of one that was set under TLS: whoever is
+    /// on the way could set it (RFC 6265bis section 5.7).
+    fn hides_secure(&self, origin: &Origin, url: &Url, name: &str) -> bool {
+        let hidden =
+            |known: &Cookie<'_>| known.secure() == Some(true) && known.name() == name && known.domain.matches(url);
+        let site = self.sites.peek(&site_of(&origin.host)).filter(|_| origin.scheme == Scheme::Http);
+        site.is_some_and(|site| site.store.iter_unexpired().any(hidden))
     }
 
     /// Whether there is no cookie of any site.

@@ -56,6 +56,18 @@ fn nobody_sets_cookies_for_a_public_suffix() {
 }
 
 #[test]
+fn what_was_set_under_tls_is_not_replaced_in_cleartext() {
+    let mut jar =
+        jar_of("https://www.h.example", &["a=1; Secure; Path=/; Domain=h.example", "b=2; Path=/; Domain=h.example"]);
+    let clear = origin("http://www.h.example");
+    for cookie in ["a=evil; Path=/; Domain=h.example", "a=evil; Path=/a", "b=3; Path=/; Domain=h.example"] {
+        jar.store(&clear, "/a/b", cookie.as_bytes());
+    }
+    assert_eq!(sent(&mut jar, "https://www.h.example/a/b").as_deref(), Some("a=1; b=3"));
+    assert_eq!(sent(&mut jar, "http://www.h.example/a/b").as_deref(), Some("b=3"));
+}
+
+#[test]
 fn secure_cookies_and_prefixes_are_held() {
     let cookies = [
         "s=1; Secure; Path=/",
