@@ -22,6 +22,8 @@ pub(crate) struct Origins {
     forgotten: RefCell<Vec<u32>>,
     /// Indexes that may be given away again.
     free: RefCell<Vec<u32>>,
+    /// Indexes of those that are to lose an idle connection, once for each.
+    spared: RefCell<Vec<u32>>,
 }
 
 /// What a core knows of one origin.
@@ -38,7 +40,14 @@ impl Origins {
     /// Those of the plan, which lead to `destinations`.
     pub(super) fn new(plan: Arc<Plan>, tls: Option<Client>, destinations: &[Arc<Destination>]) -> Self {
         let list = destinations.iter().map(|to| Rc::new(Known::new(Arc::clone(to)))).collect();
-        Self { plan, tls, list: RefCell::new(list), forgotten: RefCell::default(), free: RefCell::default() }
+        Self {
+            plan,
+            tls,
+            list: RefCell::new(list),
+            forgotten: RefCell::default(),
+            free: RefCell::default(),
+            spared: RefCell::default(),
+        }
     }
 
     /// One that the plan does not name: its index from now on.
@@ -66,6 +75,16 @@ impl Origins {
         let index = self.forgotten.borrow_mut().pop()?;
         self.free.borrow_mut().push(index);
         Some(index)
+    }
+
+    /// One idle connection to the origin of this index is to be closed, if there is one; that is done after the beat.
+    pub(crate) fn spare(&self, index: u32) {
+        self.spared.borrow_mut().push(index);
+    }
+
+    /// The next one that is to lose an idle connection.
+    pub(super) fn next_spared(&self) -> Option<u32> {
+        self.spared.borrow_mut().pop()
     }
 
     /// How many there are.

@@ -84,6 +84,7 @@ pub(crate) async fn run<W: Source + Sink>(core: &Core<W>, heart: &Heart) -> io::
         let now = clock::now();
         let stalled = heart.beat(expected, now);
         work.beat(now);
+        core.pool.trim();
         let due = work.due(now);
         core.stalled(stalled, due.tickets > 0);
         core.idle.release(due.tickets);

@@ -199,6 +199,19 @@ impl Pool {
         self.open_new(origin, watch, limit).await
     }
 
+    /// Closes what whoever chooses the requests has no use for any more; called at every beat.
+    #[inline]
+    pub(crate) fn trim(&self) {
+        while let Some(index) = self.dialler.origins().next_spared() {
+            let mut origins = self.origins.borrow_mut();
+            // The one that was used least recently.
+            let idle = origins.get_mut(index as usize).map(|origin| &mut origin.idle).filter(|idle| !idle.is_empty());
+            let Some(connection) = idle.map(|idle| idle.remove(0)) else { continue };
+            drop(origins);
+            self.close(connection);
+        }
+    }
+
     /// Closes connections to origins that nobody needs any more.
     fn close_forgotten(&self) {
         while let Some(index) = self.dialler.origins().next_forgotten() {

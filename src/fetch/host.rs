@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::bucket::{Bucket, Pace};
+use super::parts::{Parts, WANTED};
 use super::rest::{self, HostRest, is_absence};
 use crate::engine::rest::Rest;
 use crate::plan::Origin;
@@ -17,9 +18,6 @@ use crate::units::{Nanos, Rate};
 const REMEMBERED: usize = 65_536;
 /// Requests that a rate would have allowed up to so long ago are made up for: cores may be late, most of all where others want them too.
 pub(super) const SLACK: Nanos = Nanos::from_millis(100);
-
-/// A core that was refused a request is thought to want one for so long; it asks again sooner.
-const WANTED: Nanos = Nanos::from_millis(5);
 
 /// One scheme, host and port.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ pub(crate) struct Host {
 struct State {
     in_flight: u32,
     /// By core.
-    parts: Vec<Part>,
+    parts: Parts,
     /// It has answered something since a connect failed last.
     answered: bool,
     rest: HostRest,
@@ -45,20 +43,12 @@ struct State {
     pace: Pace,
 }
 
-/// A core's part of a host.
-#[derive(Clone, Copy, Debug, Default)]
-struct Part {
-    in_flight: u32,
-    /// When it last wanted a request and could have none.
-    refused: Nanos,
-}
-
 /// Whether a host may have one more request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// Now; it counts as in flight.
     Go,
-    /// Once another one of it has ended.
+    /// Once another one of it has ended, or another core has closed a connection.
     Full,
     /// Not before this instant.
     From(Nanos),
@@ -75,7 +65,7 @@ impl Host {
             number,
             origin,
             url,
-            state: Mutex::new(State { in_flight: 0, parts: Vec::new(), answered: false, rest, connecting, pace }),
+            state: Mutex::new(State { in_flight: 0, parts: Parts::default(), answered: false, rest, connecting, pace }),
         }
     }
 
@@ -93,23 +83,44 @@ impl Host {
             rest::Admission::Now if now < state.connecting.until => return Admission::From(state.connecting.until),
             rest::Admission::Now => {}
         }
-        if state.in_flight >= if state.answered { most } else { 1 } || state.leaves_it(core, now) {
-            state.part(core).refused = now;
+        let is_full = state.in_flight >= if state.answered { most } else { 1 };
+        if is_full || state.parts.leaves_it(core, now) {
+            state.parts.refuse(core, now);
             return Admission::Full;
         }
-        if let Err(at) = state.pace.take(now) {
-            return Admission::From(at);
+        if now < state.pace.due() {
+            return Admission::From(state.pace.due());
         }
+        if !state.parts.has_connection(core, most) {
+            state.parts.refuse(core, now);
+            return Admission::Full;
+        }
+        state.pace.take(now).expect("it is due");
         state.in_flight += 1;
-        state.part(core).in_flight += 1;
+        state.parts.begin(core);
         Admission::Go
+    }
+
+    /// Whether a core, which has lines for it or none, is to close an idle connection to it, as another one lacks it.
+    pub(crate) fn takes_connection(&self, core: usize, has_lines: bool, now: Nanos) -> bool {
+        self.state().parts.gives_one_up(core, has_lines, now)
+    }
+
+    /// A core has closed the connection that it was to close.
+    pub(crate) fn took_connection(&self, core: usize) {
+        self.state().parts.gave_one_up(core);
+    }
+
+    /// A core closes all of its connections.
+    pub(crate) fn leave(&self, core: usize) {
+        self.state().parts.leave(core);
     }
 
     /// A request of a core that was begun at `started` has ended at `now`; says what begins with that: a rest, or being down.
     pub(crate) fn ended(&self, core: usize, outcome: Outcome, started: Nanos, now: Nanos) -> Option<rest::Admission> {
         let state = &mut *self.state();
         state.in_flight -= 1;
-        state.part(core).in_flight -= 1;
+        state.parts.end(core);
         match outcome {
             Outcome::Answered(_) => {
                 state.answered = true;
@@ -148,27 +159,13 @@ impl Host {
     }
 }
 
-impl State {
-    fn part(&mut self, core: usize) -> &mut Part {
-        if self.parts.len() <= core {
-            self.parts.resize(core + 1, Part::default());
-        }
-        &mut self.parts[core]
-    }
-
-    /// Another core wants a request, too, and has fewer of them.
-    fn leaves_it(&mut self, core: usize, now: Nanos) -> bool {
-        let own = self.part(core).in_flight;
-        let wants = |part: &Part| part.refused > Nanos::ZERO && now.0 < part.refused.0 + WANTED.0;
-        self.parts.iter().enumerate().any(|(other, part)| other != core && part.in_flight < own && wants(part))
-    }
-}
-
 /// All hosts of a run.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     known: Mutex<Known>,
     rate: Option<Rate>,
+    /// Of which some core wants more, by number, and when it last said so.
+    wanted: Mutex<HashMap<u64, Nanos>>,
 }
 
 #[derive(Debug, Default)]
@@ -180,7 +177,15 @@ struct Known {
 impl Hosts {
     /// None yet; each may be asked at `rate`.
     pub(crate) fn new(rate: Option<Rate>) -> Self {
-        Self { known: Mutex::default(), rate }
+        Self { known: Mutex::default(), rate, wanted: Mutex::default() }
+    }
+
+    /// Tells all cores of hosts of which one wants more, and hears of those that were told of lately.
+    pub(crate) fn tell_wanted(&self, hosts: Vec<u64>, now: Nanos) -> Vec<u64> {
+        let wanted = &mut *self.wanted.lock().expect("nothing in here panics");
+        wanted.extend(hosts.into_iter().map(|host| (host, now)));
+        wanted.retain(|_, told| now.0.saturating_sub(told.0) < WANTED.0);
+        wanted.keys().copied().collect()
     }
 
     /// The host of this origin, the same one for everybody.
@@ -234,8 +239,16 @@ mod tests {
         host.ended(0, OK, ms(0), ms(1));
         assert_eq!((0..7).filter(|_| host.admit(0, ms(1), 6) == Admission::Go).count(), 6);
         assert_eq!(host.admit(1, ms(2), 6), Admission::Full);
+        let gives_up = |core: usize, has_lines: bool, now: Nanos| {
+            let gives = host.takes_connection(core, has_lines, now);
+            if gives {
+                host.took_connection(core);
+            }
+            gives
+        };
         let asked = |core: usize, of: usize| {
             host.ended(of, OK, ms(1), ms(3));
+            gives_up(of, true, ms(3));
             host.admit(core, ms(3), 6) == Admission::Go
         };
         assert!(!asked(0, 0), "it is left to the other core");
@@ -243,7 +256,9 @@ mod tests {
         assert!(asked(1, 0) && asked(1, 0), "up to its part");
         assert!(asked(0, 0) && asked(1, 1), "which each keeps");
         host.ended(1, OK, ms(3), ms(9));
-        assert_eq!(host.admit(0, ms(9), 6), Admission::Go, "nobody has wanted it for a while");
+        assert_eq!(host.admit(0, ms(9), 6), Admission::Full, "the other core still has its connection");
+        assert!(!gives_up(1, true, ms(9)) && gives_up(1, false, ms(9)), "and needs it no more");
+        assert_eq!(host.admit(0, ms(9), 6), Admission::Go);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod live;
 pub mod log;
 pub mod metrics;
 mod observers;
+mod parts;
 mod permission;
 mod policies;
 pub mod progress;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use super::bucket::Bucket;
-use super::host::{Admission, Host};
+use super::host::{Admission, Host, Hosts};
 use super::job::Job;
 use super::line::Kind;
 use super::robots::{Robots, Verdict};
@@ -43,6 +43,11 @@ pub(super) struct Queues {
     /// Whose lines these are, and of how many cores: they share the hosts.
     core: usize,
     cores: usize,
+    /// Hosts, by number, of which other cores have what this one wants.
+    wanted: Vec<u64>,
+    /// Those to which this core closes an idle connection for another: not yet told to the pool, and told.
+    leaving: Vec<u64>,
+    left: Vec<u64>,
 }
 
 /// What limits lines beside their hosts' own states.
@@ -76,6 +81,8 @@ pub(super) struct Local {
     lines: VecDeque<Box<Job>>,
     /// Requests of this core.
     in_flight: u32,
+    /// Idle connections of this core that are about to be closed.
+    leaving: u32,
     standing: Standing,
     /// It is looked at again soon, as its requests may be other cores'.
     looked_at: bool,
@@ -175,6 +182,7 @@ impl Queues {
                 Admission::Full => {
                     local.standing = Standing::Full;
                     if self.cores > 1 && !std::mem::replace(&mut local.looked_at, true) {
+                        self.wanted.push(number);
                         self.set(Nanos(now.0 + LOOK.0), Timer::Host(number));
                     }
                 }
@@ -197,13 +205,41 @@ impl Queues {
     }
 
     /// A request of this host has ended.
-    pub(super) fn ended(&mut self, number: u64) {
+    pub(super) fn ended(&mut self, number: u64, now: Nanos) {
         let Some(local) = self.hosts.get_mut(&number) else { return };
         local.in_flight -= 1;
         if local.standing == Standing::Full {
             local.standing = Standing::Ready;
             self.ready.push_back(number);
         }
+        self.spare(number, now);
+    }
+
+    /// Leaves an idle connection to a host to another core that lacks one, where this one can do without.
+    fn spare(&mut self, number: u64, now: Nanos) {
+        let Some(local) = self.hosts.get_mut(&number).filter(|_| self.cores > 1) else { return };
+        if local.host.takes_connection(self.core, !local.lines.is_empty(), now) {
+            local.leaving += 1;
+            self.leaving.push(number);
+        }
+    }
+
+    /// Shares connections with other cores; to be called at every beat. Gives the indexes of origins that are to lose an
+    /// idle connection each before it is called again.
+    pub(super) fn share(&mut self, hosts: &Hosts, now: Nanos) -> Vec<u32> {
+        if self.cores == 1 {
+            return Vec::new();
+        }
+        for number in std::mem::take(&mut self.left) {
+            if let Some(local) = self.hosts.get_mut(&number) {
+                local.leaving -= 1;
+                local.host.took_connection(self.core);
+            }
+        }
+        let wanted = hosts.tell_wanted(std::mem::take(&mut self.wanted), now);
+        wanted.into_iter().for_each(|number| self.spare(number, now));
+        self.left = std::mem::take(&mut self.leaving);
+        self.left.iter().filter_map(|number| self.hosts.get(number)?.origin).collect()
     }
 
     /// Lets all lines go; gives those that had been begun: they waited for their next request.
@@ -223,10 +259,13 @@ impl Queues {
         if self.hosts.len() <= self.forget_above {
             return Vec::new();
         }
-        let is_idle =
-            |local: &Local| local.standing == Standing::Idle && local.in_flight == 0 && local.lines.is_empty();
+        let is_idle = |local: &Local| local.standing == Standing::Idle && local.is_unused() && local.lines.is_empty();
         let idle = self.hosts.extract_if(|_, local| is_idle(local));
-        let forgotten = idle.filter_map(|(_, local)| local.origin).collect();
+        let forgotten = idle.filter_map(|(_, local)| {
+            local.host.leave(self.core);
+            local.origin
+        });
+        let forgotten = forgotten.collect();
         self.forget_above = HOSTS_MAX.max(2 * self.hosts.len());
         forgotten
     }
@@ -316,6 +355,10 @@ impl Local {
         Permission::Granted
     }
 
+    fn is_unused(&self) -> bool {
+        self.in_flight == 0 && self.leaving == 0
+    }
+
     fn new(host: Arc<Host>) -> Self {
         Self {
             host,
@@ -323,6 +366,7 @@ impl Local {
             templates: Vec::new(),
             lines: VecDeque::new(),
             in_flight: 0,
+            leaving: 0,
             standing: Standing::Idle,
             looked_at: false,
         }

@@ -136,7 +136,7 @@ impl Retrieval {
             Ok(origin) => *local.origin.insert(origin),
             Err(problem) => {
                 job.host.ended(self.core, Outcome::Failed(Failure::Tls), now, now);
-                queues.ended(job.host.number);
+                queues.ended(job.host.number, now);
                 self.conclude(
                     state,
                     &job,
@@ -379,6 +379,8 @@ impl Sink for Retrieval {
         let State { queues, flights, counts, .. } = state;
         counts.show(&self.shared.live, queues, flights, now);
         state.queues.forget_idle().into_iter().for_each(|origin| self.origins.forget(origin));
+        let shared = state.queues.share(&self.shared.hosts, now);
+        shared.into_iter().for_each(|origin| self.origins.spare(origin));
     }
 
     fn connected(&self, dial: &Dial) {
@@ -479,7 +481,7 @@ impl Sink for Retrieval {
         if let Some(time) = flight.asked_for_time {
             host.hold(stamps.done, time);
         }
-        state.queues.ended(host.number);
+        state.queues.ended(host.number, stamps.done);
         let since = |from: Nanos, at: Nanos| Nanos(at.0.saturating_sub(from.0));
         let times = Times {
             response: Some(since(flight.job.tried.admitted, stamps.done)),

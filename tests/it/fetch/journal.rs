@@ -152,7 +152,8 @@ fn a_file_that_may_not_grow_ends_the_run_with_words_and_it_goes_on() {
     let journal = inside(&folder, "out.jsonl");
     let script = "ulimit -f 32; exec \"$0\" fetch -q --no-robots -o \"$1\" --resume -i \"$2\"";
     let mut shell = Command::new("sh");
-    let limited = shell.args(["-c", script, env!("CARGO_BIN_EXE_ringload"), &journal, &path]).output().expect("a shell");
+    let limited =
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_ringload"), &journal, &path]).output().expect("a shell");
     let said = String::from_utf8_lossy(&limited.stderr);
     assert!(limited.status.code() == Some(2) && said.contains("the records cannot be written"), "{limited:?}");
     fetch(&["-i", &path, "-o", &journal, "--resume"]).assert_code(0);
