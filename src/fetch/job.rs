@@ -134,6 +134,6 @@ impl Job {
 
     /// What it asks its host for now: path and query.
     pub(crate) fn target(&self) -> &str {
-        self.other_target.as_deref().unwrap_or(&self.url[self.target_at as usize..])
+        self.other_target.as_deref().unwrap_or_else(|| &self.url[self.target_at as usize..])
     }
 }
