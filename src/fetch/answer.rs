@@ -152,7 +152,12 @@ impl Intake {
 
     /// Takes in a body that nobody wants, and whose end may never come.
     pub(super) fn of_nothing(output: &Output) -> Self {
-        Self { decoder: ContentDecoder::default(), keep: Keep::default(), most: Most::Bytes(output.max_body) }
+        Self {
+            decoder: ContentDecoder::default(),
+            judge: None,
+            keep: Keep::default(),
+            most: Most::Bytes(output.max_body),
+        }
     }
 
     /// Takes in a robots.txt.

@@ -16,7 +16,7 @@ pub(super) struct OutputArgs {
     /// Also write the report to FILE (.json, .txt choose the format); may be given again. In words it goes to standard
     /// output, or to standard error where the records have that
     #[arg(long, value_name = "FILE")]
-    report: Vec<PathBuf>,
+    pub(super) report: Vec<PathBuf>,
     /// No progress line
     #[arg(long)]
     no_progress: bool,
