@@ -10,7 +10,7 @@ use super::job::Error;
 use super::line::Kind;
 use super::policies::Policies;
 use super::robots::ROBOTS_BYTES_MAX;
-use super::save::Part;
+use super::save::{Folder, Part};
 use crate::plan::Expect;
 use crate::plan::fetch::Output;
 use crate::record::Failure;
@@ -104,6 +104,18 @@ impl Answer {
         self.part = intake.keep.part;
         self.sha256 = intake.keep.digest.map(|digest| digest.finalize().into());
         self.body = intake.keep.body;
+    }
+
+    /// Gives its body the name that `name` finds, where there is a folder for it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn keep(&mut self, folder: Option<&Folder>, name: impl FnOnce() -> String) -> io::Result<()> {
+        let Some((part, folder)) = self.part.take().zip(folder) else { return Ok(()) };
+        let name = name();
+        folder.keep(part, &name)?;
+        self.file = Some(name.into());
+        Ok(())
     }
 
     /// There is no body: its digest is that of nothing.

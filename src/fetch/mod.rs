@@ -305,6 +305,12 @@ impl Shared {
         self.dealt.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The name of the body of a line's answer.
+    fn name_of(&self, job: &Job) -> String {
+        let authority = job.site.origin.authority();
+        self.names.lock().expect("no name panics").give(job.line, &authority, job.target())
+    }
+
     /// So many more bytes of records wait.
     fn hold(&self, bytes: usize) {
         self.held.fetch_add(bytes as u64, Ordering::Relaxed);

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
@@ -225,16 +224,6 @@ impl Retrieval {
         Failure::Protocol
     }
 
-    /// Gives the body of an answer its name.
-    fn keep(&self, state: &mut State, job: &Job, answer: &mut Answer) -> io::Result<()> {
-        let (Some(part), Some(folder)) = (answer.part.take(), &state.folder) else { return Ok(()) };
-        let authority = job.site.origin.authority();
-        let name = self.shared.names.lock().expect("no name panics").give(job.line, &authority, job.target());
-        folder.keep(part, &name)?;
-        answer.file = Some(name.into());
-        Ok(())
-    }
-
     /// A line has come to the end of a request: it is concluded, or goes on.
     fn land(&self, state: &mut State, flight: Flight, outcome: Outcome, times: Times, now: Nanos) {
         if flight.job.robots_of.is_some() {
@@ -273,7 +262,7 @@ impl Retrieval {
             Verdict::Final => {}
         }
         if let Some(answer) = answer.as_mut().filter(|_| error.is_none())
-            && let Err(problem) = self.keep(state, &job, answer)
+            && let Err(problem) = answer.keep(state.folder.as_ref(), || self.shared.name_of(&job))
         {
             self.shared.give_up(format!("--save: a body cannot be given its name: {problem}"));
             return state.leave_unfinished();
