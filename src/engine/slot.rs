@@ -243,7 +243,9 @@ impl<'a, W: Source + Sink> Slot<'a, W> {
             self.stamps.done = self.answer.last_byte;
         } else {
             self.stamps.done = clock::now();
-            self.body = Body::Discard;
+            if let Body::Stream(intake) = std::mem::take(&mut self.body) {
+                self.core.work.broken_off(&self.ticket, intake);
+            }
         }
         self.core.pool.give_back(lease, how, self.stamps.done);
         let retry = |anything_sent: bool| first && pooled && (!anything_sent || self.ticket.idempotent);

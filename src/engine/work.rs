@@ -156,6 +156,9 @@ pub trait Sink {
     /// What the ticket fails with.
     fn end(&self, ticket: &Ticket, intake: Self::Intake) -> Result<(), Failure>;
 
+    /// A streamed body broke off, with what has come of it; the ticket fails, or is tried once more.
+    fn broken_off(&self, _: &Ticket, _: Self::Intake) {}
+
     /// Why a connection or an answer failed, in words; the first of each kind is what people read.
     fn explain(&self, failure: Failure, reason: &dyn Display);
 

@@ -9,6 +9,7 @@ use super::extract::Problem;
 use super::job::Error;
 use super::line::Kind;
 use super::policies::Policies;
+use super::range::{self, Representation};
 use super::robots::ROBOTS_BYTES_MAX;
 use super::save::{Folder, Part};
 use crate::plan::Expect;
@@ -50,6 +51,10 @@ pub(crate) struct Intake {
     pub(super) judge: Option<Box<Judge>>,
     keep: Keep,
     most: Most,
+    /// With which one can go on, should the body break off.
+    representation: Option<Representation>,
+    /// Where the body broke off before, what the server has begun to send of it.
+    rest: Option<range::Part>,
 }
 
 /// What is made of the bytes of a body.
@@ -150,11 +155,19 @@ impl Answer {
 }
 
 impl Intake {
-    /// Takes in what `decoder` makes of a body; a file is where it goes, if any.
-    pub(super) fn new(decoder: ContentDecoder, output: &Output, policies: &Policies, part: Option<Part>) -> Self {
+    /// Takes in what `decoder` makes of a body; a file is where it goes, if any, and a representation what one can go on
+    /// with.
+    pub(super) fn new(
+        decoder: ContentDecoder,
+        output: &Output,
+        policies: &Policies,
+        part: Option<Part>,
+        representation: Option<Representation>,
+    ) -> Self {
         let digest = output.sha256.then(Sha256::new);
         let keep = Keep { part, digest, body: keeps_body(output, policies).then(Vec::new) };
-        Self { decoder, judge: None, keep, most: Most::Bytes(output.max_body) }
+        let most = Most::Bytes(output.max_body);
+        Self { decoder, judge: None, keep, most, representation, rest: None }
     }
 
     /// Its body is held against what is expected, too.
@@ -169,13 +182,16 @@ impl Intake {
             judge: None,
             keep: Keep::default(),
             most: Most::Bytes(output.max_body),
+            representation: None,
+            rest: None,
         }
     }
 
     /// Takes in a robots.txt.
     pub(super) fn of_robots(decoder: ContentDecoder) -> Self {
         let keep = Keep { body: Some(Vec::new()), ..Keep::default() };
-        Self { decoder, judge: None, keep, most: Most::Cut(ROBOTS_BYTES_MAX) }
+        let most = Most::Cut(ROBOTS_BYTES_MAX);
+        Self { decoder, judge: None, keep, most, representation: None, rest: None }
     }
 
     /// Takes in a piece, of which this is expected.
@@ -183,6 +199,10 @@ impl Intake {
     /// # Errors
     /// The body is no good, or cannot be saved.
     pub(super) fn feed(&mut self, expect: &Expect, piece: &[u8]) -> Result<(), Spoilt> {
+        if self.rest.is_some_and(|rest| piece.len() as u64 > rest.end - self.received()) {
+            let detail = "asked for the rest of a body, the server sent more than it said";
+            return Err(Spoilt::Answer(Error::new(Kind::Failure(Failure::Protocol), detail)));
+        }
         let (keep, judge, most, mut written) = (&mut self.keep, &mut self.judge, self.most, Ok(()));
         let fed = self.decoder.feed(piece, |bytes| {
             if let Some(judge) = judge {
@@ -204,6 +224,31 @@ impl Intake {
             }
             _ => Ok(()),
         }
+    }
+
+    /// So many bytes of the body have come, as they are sent.
+    pub(super) fn received(&self) -> u64 {
+        self.decoder.received()
+    }
+
+    /// What it holds in memory, in bytes.
+    pub(super) fn memory(&self) -> u64 {
+        self.decoder.memory() + self.keep.body.as_ref().map_or(0, Vec::capacity) as u64
+    }
+
+    /// The body broke off: what one can go on with, if anything.
+    pub(super) fn break_off(&mut self) -> Option<Representation> {
+        self.representation.take()
+    }
+
+    /// Another answer brings this part of the rest.
+    pub(super) fn go_on(&mut self, representation: Representation, rest: range::Part) {
+        (self.representation, self.rest) = (Some(representation), Some(rest));
+    }
+
+    /// The answer that went on with the body has ended before the body has.
+    pub(super) fn is_short(&self) -> bool {
+        self.rest.is_some_and(|rest| self.received() < rest.complete)
     }
 
     /// The body has ended.

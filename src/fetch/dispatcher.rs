@@ -239,6 +239,7 @@ impl Dispatcher {
             chain: Chain::default(),
             is_abroad: false,
             is_bodiless: false,
+            begun: None,
             robots_of: None,
         };
         self.shared.one_dealt(&job);

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::answer::Answer;
+use super::answer::{Answer, Intake};
 use super::job::{Error, Job};
 use super::queues::Local;
+use super::range::Representation;
 use super::verdict::Verdict;
 use crate::plan::Plan;
 use crate::plan::request::{Common, HeaderEdit, Own, SMALL_BODY_BYTES, Template, is_secret_header};
 use crate::units::Nanos;
+use crate::wire::decode::Head;
 use crate::wire::encode;
 
 /// Templates that are kept of one host.
@@ -26,6 +28,8 @@ pub(super) struct Flight {
     pub(super) template: Rc<Template>,
     /// Sent with it.
     pub(super) cookies: Option<String>,
+    /// Of the body that broke off before, only what follows so many bytes is asked for.
+    pub(super) asks_from: Option<u64>,
     /// Once its head has come.
     pub(super) answer: Option<Answer>,
     /// What that means for the line.
@@ -34,6 +38,8 @@ pub(super) struct Flight {
     pub(super) asked_for_time: Option<Nanos>,
     /// Why the answer is of no use, where more is known than the kind of the failure.
     pub(super) error: Option<Error>,
+    /// What has come of its body, where that broke off.
+    pub(super) broken: Option<Box<Intake>>,
     /// Its body could not be saved: the line is not done.
     pub(super) is_lost: bool,
 }
@@ -82,6 +88,7 @@ fn place(number: u64) -> usize {
 impl Flight {
     pub(super) fn new(job: Box<Job>, template: Rc<Template>) -> Self {
         Self {
+            asks_from: job.begun.as_ref().map(|begun| begun.position()),
             job,
             template,
             cookies: None,
@@ -89,8 +96,20 @@ impl Flight {
             verdict: Verdict::Final,
             asked_for_time: None,
             error: None,
+            broken: None,
             is_lost: false,
         }
+    }
+
+    /// What one can go on with, should the body of this answer break off: it is that of a GET for the whole.
+    pub(super) fn representation(&self, head: &Head<'_>) -> Option<Representation> {
+        let may = &*self.job.method == "GET" && self.job.robots_of.is_none();
+        let representation = Some(head).filter(|_| may).and_then(Representation::of)?;
+        let asks_for_part = |line: &str| {
+            let name = line.split(':').next().unwrap_or_default();
+            name.eq_ignore_ascii_case("range") || name.eq_ignore_ascii_case("if-range")
+        };
+        (!self.template.header_lines.lines().any(asks_for_part)).then_some(representation)
     }
 
     /// What goes out as its body.
@@ -113,6 +132,10 @@ impl Flight {
         encode::render_as(plan.proxies.form(form), out, &self.template, self.job.target(), own_body);
         if let Some(cookies) = &self.cookies {
             add_cookies(out, cookies);
+        }
+        if let Some(begun) = &self.job.begun {
+            let end = out.len() - b"\r\n".len();
+            out.splice(end..end, begun.lines());
         }
         if let Some(body) = self.body(plan).filter(|body| body.len() <= SMALL_BODY_BYTES) {
             out.extend_from_slice(body);

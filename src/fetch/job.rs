@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::continuation::Begun;
 use super::host::Host;
 use super::line::Kind;
 use super::redirect::Chain;
@@ -39,6 +40,8 @@ pub(crate) struct Job {
     pub(crate) is_abroad: bool,
     /// A redirect has made it a GET.
     pub(crate) is_bodiless: bool,
+    /// What has come of its body, where that broke off and the rest is to be asked for.
+    pub(crate) begun: Option<Box<Begun>>,
     /// It is no line but asks for the robots.txt of this origin.
     pub(crate) robots_of: Option<Box<Origin>>,
 }
@@ -110,6 +113,7 @@ impl Job {
             chain: Chain::default(),
             is_abroad: self.is_abroad,
             is_bodiless: true,
+            begun: None,
             robots_of: Some(Box::new(self.host.origin.clone())),
         }
     }

@@ -85,7 +85,7 @@ pub enum Field {
     Url,
     /// The URL of the answer, after redirects.
     FinalUrl,
-    /// The status of the answer.
+    /// The status of the answer; of a body that was gone on with, of the one that it began with.
     Status,
     /// Whether it is what was wanted.
     Ok,

@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod bucket;
+mod continuation;
 pub mod cookies;
 mod dispatcher;
 mod expected;
@@ -26,6 +27,7 @@ mod permission;
 mod policies;
 pub mod progress;
 mod queues;
+pub mod range;
 mod record;
 pub mod redirect;
 pub mod rest;

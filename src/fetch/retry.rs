@@ -157,9 +157,15 @@ impl Retries {
     /// of the run. A retry is taken from the budget at once.
     pub fn decide(&mut self, elapsed: Nanos, attempts: u32, outcome: Outcome, idempotent: bool) -> Decision {
         assert!(attempts > 0, "an outcome has an attempt");
-        if !self.policy.may_pass(outcome) {
-            return Decision::GiveUp(Reason::Final);
+        if self.policy.may_pass(outcome) {
+            self.once_more(elapsed, attempts, idempotent)
+        } else {
+            Decision::GiveUp(Reason::Final)
         }
+    }
+
+    /// The same of an attempt that came to what will not come out again, as the next one asks for something else.
+    pub fn once_more(&mut self, elapsed: Nanos, attempts: u32, idempotent: bool) -> Decision {
         if !idempotent && !self.policy.all_methods {
             return Decision::GiveUp(Reason::Method);
         }

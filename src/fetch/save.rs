@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -18,7 +18,7 @@ const PART_SUFFIX: &str = ".part";
 /// The folder of `--save`, as one core has it.
 #[derive(Debug)]
 pub(super) struct Folder {
-    root: Rc<OwnedFd>,
+    root: Arc<OwnedFd>,
     /// Names of parts are no other core's.
     core: u64,
     begun: u64,
@@ -29,7 +29,7 @@ pub(super) struct Folder {
 pub(crate) struct Part {
     file: File,
     name: String,
-    root: Rc<OwnedFd>,
+    root: Arc<OwnedFd>,
     /// It has been given its own name.
     kept: bool,
 }
@@ -60,7 +60,7 @@ impl Folder {
     /// The folder at `path`, for the core of this number.
     pub(super) fn open(path: &Path, core: u64) -> io::Result<Self> {
         let root = openat(CWD, path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { root: Rc::new(root), core, begun: 0 })
+        Ok(Self { root: Arc::new(root), core, begun: 0 })
     }
 
     /// Begins a file.
@@ -69,7 +69,7 @@ impl Folder {
         let name = format!("{PART_PREFIX}{}-{}{PART_SUFFIX}", self.core, self.begun);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.root, &name, flags, Mode::from_raw_mode(0o666))?;
-        Ok(Part { file: file.into(), name, root: Rc::clone(&self.root), kept: false })
+        Ok(Part { file: file.into(), name, root: Arc::clone(&self.root), kept: false })
     }
 
     /// Gives a whole body its name, whose parts are separated by slashes; folders are made on the way.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::continuation::RANGE_NOT_SATISFIABLE;
 use super::flight::Flight;
 use super::job::{Error, Job};
 use super::line::Kind;
@@ -72,9 +73,19 @@ pub(super) fn judge(
         return Verdict::Final;
     }
     let idempotent = flight.template.idempotent;
-    match retries.decide(elapsed, job.tried.here, Outcome::Answered(head.status), idempotent) {
+    let tried = job.tried.here;
+    let decision = match head.status {
+        // Asked for the whole, it may have one.
+        RANGE_NOT_SATISFIABLE if flight.asks_from.is_some() => retries.once_more(elapsed, tried, idempotent),
+        status => retries.decide(elapsed, tried, Outcome::Answered(status), idempotent),
+    };
+    match decision {
         Decision::Retry(wait) => Verdict::Again(wait),
-        Decision::GiveUp(_) => Verdict::Final,
+        Decision::GiveUp(_) => {
+            // This answer counts, and no beginning of another.
+            job.begun = None;
+            Verdict::Final
+        }
     }
 }
 
@@ -96,6 +107,8 @@ impl Job {
             self.method = "GET".into();
             self.is_bodiless = true;
         }
+        // It is the other place's body.
+        self.begun = None;
         self.host = shared.hosts.of(&site.origin, now);
         self.site = Arc::new(site);
         let mut target = String::new();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::Shared;
 use super::answer::{Answer, Intake, Spoilt, spoilt};
+use super::continuation::Room;
 use super::flight::{Flight, Flights};
 use super::job::{Error, Job, Jobs};
 use super::line::Kind;
@@ -46,20 +47,22 @@ pub(crate) struct Retrieval {
     core: usize,
     inbox: mpsc::Receiver<Jobs>,
     records: mpsc::Sender<Message>,
-    state: RefCell<State>,
+    pub(super) state: RefCell<State>,
 }
 
 pub(super) struct State {
     pub(super) queues: Queues,
-    flights: Flights,
+    pub(super) flights: Flights,
     pub(super) retries: Retries,
+    /// For bodies that broke off.
+    room: Room,
     counts: Counts,
     /// Of bodies, where they are saved.
     folder: Option<Folder>,
     /// Not yet with the writer, and when the last ones went there.
     records: Records,
     handed_over: Nanos,
-    fetched: Fetched,
+    pub(super) fetched: Fetched,
     /// Why the last failure happened, until its ticket ends.
     reason: Option<(Failure, String)>,
 }
@@ -85,6 +88,7 @@ impl Retrieval {
             flights: Flights::default(),
             counts: shared.live.counts(seat.shard.place),
             retries: Retries::new(verdict::policy(fetch), budget, plan.seed, seat.shard.index),
+            room: Room::default(),
             folder,
             records: Records::default(),
             handed_over: Nanos::ZERO,
@@ -229,7 +233,7 @@ impl Retrieval {
         if flight.job.robots_of.is_some() {
             return self.land_robots(state, flight, outcome, now);
         }
-        let Flight { mut job, template, mut answer, verdict, mut error, is_lost, .. } = flight;
+        let Flight { mut job, template, mut answer, verdict, mut error, broken, is_lost, .. } = flight;
         if is_lost {
             return state.leave_unfinished();
         }
@@ -241,9 +245,13 @@ impl Retrieval {
             Outcome::Failed(failure) if error.is_none() => {
                 let detail = reason.filter(|(of, _)| *of == failure).map(|(_, text)| text);
                 error = Some(Error::of(failure, detail));
-                answer = None;
+                let content_type = answer.take().and_then(|answer| answer.content_type);
                 match (verdict, state.retries.decide(self.elapsed(now), job.tried.here, outcome, template.idempotent)) {
-                    (Verdict::Again(wait), _) | (_, Decision::Retry(wait)) => Verdict::Again(wait),
+                    (Verdict::Again(wait), _) | (_, Decision::Retry(wait)) => {
+                        let kept = broken.and_then(|intake| state.room.keep(intake, content_type));
+                        job.begun = kept.or_else(|| job.begun.take());
+                        Verdict::Again(wait)
+                    }
                     _ => Verdict::Final,
                 }
             }
@@ -391,7 +399,10 @@ impl Sink for Retrieval {
     fn head(&self, ticket: &Ticket, head: &Head<'_>) -> Result<Body<Self::Intake>, Failure> {
         let (output, policies) = (&self.fetch().output, &self.shared.policies);
         self.keep_cookies(ticket, head);
-        let (wanted, judge, part, is_robots) = {
+        if let Some(gone_on) = self.go_on(ticket, head) {
+            return gone_on.map(Body::Stream).map_err(|problem| self.spoilt(ticket, problem));
+        }
+        let (wanted, judge, part, is_robots, representation) = {
             let State { flights, retries, folder, counts, .. } = &mut *self.state.borrow_mut();
             let flight = flights.at(ticket.line);
             let mut answer = Answer::of(head);
@@ -411,10 +422,11 @@ impl Sink for Retrieval {
                     return Ok(Body::Discard);
                 }
             }
+            let representation = wanted.then(|| flight.representation(head)).flatten();
             let missed = judge.as_ref().is_some_and(|judge| judge.has_missed());
             let saves = wanted && !missed && !is_robots && self.is_wanted(head.status);
             let part = folder.as_mut().filter(|_| saves).map(Folder::begin).transpose();
-            (wanted, judge, part, is_robots)
+            (wanted, judge, part, is_robots, representation)
         };
         if !wanted {
             let is_short = match head.body {
@@ -430,7 +442,7 @@ impl Sink for Retrieval {
             ContentDecoder::of(headers).map_err(|error| self.spoilt(ticket, Spoilt::Answer(spoilt(error))))?;
         let intake = match is_robots {
             true => Intake::of_robots(decoder),
-            false => Intake::new(decoder, output, policies, part).judged_by(judge),
+            false => Intake::new(decoder, output, policies, part, representation).judged_by(judge),
         };
         Ok(Body::Stream(Box::new(intake)))
     }
@@ -441,6 +453,9 @@ impl Sink for Retrieval {
     }
 
     fn end(&self, ticket: &Ticket, mut intake: Self::Intake) -> Result<(), Failure> {
+        if intake.is_short() {
+            return Err(self.falls_short(ticket, intake));
+        }
         intake.finish().map_err(|problem| self.spoilt(ticket, problem))?;
         let state = &mut *self.state.borrow_mut();
         let flight = state.flights.at(ticket.line);
@@ -453,6 +468,10 @@ impl Sink for Retrieval {
             }
         }
         Ok(())
+    }
+
+    fn broken_off(&self, ticket: &Ticket, intake: Self::Intake) {
+        self.state.borrow_mut().flights.at(ticket.line).broken = Some(intake);
     }
 
     fn explain(&self, failure: Failure, why: &dyn Display) {

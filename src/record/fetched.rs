@@ -21,6 +21,8 @@ pub struct Fetched {
     pub repeated: u64,
     /// Requests made again for a line.
     pub retries: u64,
+    /// Those of them that went on with a body where it had broken off.
+    pub continued: u64,
     /// The response times of all lines, one after the other.
     pub waits: Nanos,
 }
@@ -44,6 +46,7 @@ impl Fetched {
         self.skipped_ok += other.skipped_ok;
         self.repeated += other.repeated;
         self.retries += other.retries;
+        self.continued += other.continued;
         self.waits.0 += other.waits.0;
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct FetchEcho {
     skipped: u64,
     repeated: u64,
     retries: u64,
+    /// Those of them that went on with a body where it had broken off.
+    continued: u64,
     /// The response times of all lines, one after the other.
     waits_s: f64,
     /// By how much that is more than the run took; none where it took no time.
@@ -35,6 +37,7 @@ impl FetchEcho {
             skipped: fetched.skipped,
             repeated: fetched.repeated,
             retries: fetched.retries,
+            continued: fetched.continued,
             waits_s: fetched.waits.as_secs_f64(),
             waits_over_wall: waits_over_wall(fetched, window_s),
         }
@@ -48,7 +51,7 @@ fn waits_over_wall(fetched: &Fetched, window_s: f64) -> Option<f64> {
 
 /// The first lines of the report in words: what was fetched, and how much faster than one after the other.
 pub(super) fn heading(summary: &Summary<'_>, fetched: &Fetched) -> Vec<String> {
-    let Fetched { lines, ok, errors, unfinished, skipped, repeated, retries, waits, .. } = fetched;
+    let Fetched { lines, ok, errors, unfinished, skipped, repeated, retries, continued, waits, .. } = fetched;
     let mut text = vec![format!("ringload: {lines} line{} fetched, {ok} ok, {} not", plural(*lines), lines - ok)];
     if !errors.is_empty() {
         let errors: Vec<_> = errors.iter().map(|(kind, n)| format!("{kind}: {n}")).collect();
@@ -64,7 +67,11 @@ pub(super) fn heading(summary: &Summary<'_>, fetched: &Fetched) -> Vec<String> {
         text.push(format!("  {repeated} left out, as they ask for what an earlier line asks for"));
     }
     if *retries > 0 {
-        text.push(format!("  {retries} request{} made again", plural(*retries)));
+        let went_on = match continued {
+            0 => String::new(),
+            _ => format!(", {continued} of them for the rest of a body that had broken off"),
+        };
+        text.push(format!("  {retries} request{} made again{went_on}", plural(*retries)));
     }
     let wall_us = summary.window_s * 1e6;
     let waits_us = waits.0 as f64 / 1e3;

@@ -25,6 +25,9 @@ pub const RATIO_MAX: u64 = 1_000;
 /// Up to so many decoded bytes, it may expand any number of times.
 pub const RATIO_FREE_BYTES: u64 = 1 << 20;
 
+/// The largest window of a coding, which is one of br.
+const WINDOW_BYTES_MAX: u64 = 16 << 20;
+
 /// Decoded bytes are handed over in pieces of at most this size.
 const PIECE_BYTES: usize = 16 * 1024;
 
@@ -181,6 +184,16 @@ impl ContentDecoder {
         let open = self.layers.iter().find(|layer| !layer.at_end()).filter(|_| self.received > 0);
         self.failed = self.failed.or_else(|| open.map(|layer| ContentError::CutShort(layer.coding())));
         self.failed.map_or(Ok(()), Err)
+    }
+
+    /// Bytes taken in so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// What it may hold on to by now, in bytes: what each coding has made, up to the largest window.
+    pub fn memory(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.made().min(WINDOW_BYTES_MAX)).sum()
     }
 
     /// Bytes handed over so far.

@@ -1,6 +1,7 @@
 //! Retrieval: lines in, records out, each line once.
 
 mod answers;
+mod continuation;
 mod expect;
 mod hosts;
 mod httpbin;

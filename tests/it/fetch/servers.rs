@@ -9,8 +9,8 @@ use crate::proxies::{USER, microsocks, squid, through, tinyproxy};
 use crate::support::nginx::{Process, folders};
 use crate::support::{OK, Server, dead_port, file, ringload};
 
-/// nginx, whose port has what `config` makes of the folder with its files.
-fn nginx(config: impl Fn(&Path) -> String) -> (Process, u16) {
+/// nginx, which is stopped when dropped, and whose port has what `config` makes of the folder with its files.
+pub(super) fn nginx(config: impl Fn(&Path) -> String) -> (Process, u16) {
     let start = || {
         let (folder, port) = (tempfile::tempdir().expect("a folder"), dead_port());
         let path = folder.path();
@@ -19,7 +19,8 @@ fn nginx(config: impl Fn(&Path) -> String) -> (Process, u16) {
             "daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n\
              events {{ worker_connections 1024; }}\n\
              http {{\n\
-               log_format plain '$status $uri'; access_log {folder}/access.log plain;\n\
+               log_format plain '$status $uri'; log_format ranges '$status $http_range $http_if_range';\n\
+               access_log {folder}/access.log plain;\n\
                limit_req_zone $server_port zone=all:1m rate=50r/s; limit_req_status 429;\n\
                {folders}\
                server {{ listen 127.0.0.1:{port}; {config} }}\n\

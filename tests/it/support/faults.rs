@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What befalls the server's bytes on one connection.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(crate) enum Fault {
     /// Nothing.
     None,
     /// Each piece comes so much later.
@@ -58,23 +58,38 @@ pub(crate) struct Faults {
 }
 
 struct Shared {
-    seed: u64,
     server: SocketAddr,
-    kinds: Vec<Kind>,
+    fate: Fate,
     stopped: AtomicBool,
     accepted: AtomicU64,
     handed_on: AtomicU64,
 }
 
+/// Which connection has which fault.
+enum Fate {
+    /// One of these kinds, as the seed has it.
+    Drawn { seed: u64, kinds: Vec<Kind> },
+    /// The first ones have these, the others none.
+    Listed(Vec<Fault>),
+}
+
 impl Faults {
     /// Proxies to `server`; each connection has one of `kinds`.
     pub(crate) fn start(server: SocketAddr, seed: u64, kinds: Vec<Kind>) -> Self {
+        Self::with(server, Fate::Drawn { seed, kinds })
+    }
+
+    /// Proxies to `server`; the first connections have these faults.
+    pub(crate) fn listed(server: SocketAddr, faults: &[Fault]) -> Self {
+        Self::with(server, Fate::Listed(faults.to_vec()))
+    }
+
+    fn with(server: SocketAddr, fate: Fate) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
-            seed,
             server,
-            kinds,
+            fate,
             stopped: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             handed_on: AtomicU64::new(0),
@@ -112,11 +127,24 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.stopped.load(Ordering::SeqCst) {
             return;
         }
-        let mut dice = Dice::new(shared.seed, shared.accepted.fetch_add(1, Ordering::SeqCst));
-        let fault = Fault::draw(dice.one_of(&shared.kinds), &mut dice);
+        let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
+        let (fault, dice) = shared.fate.of(number);
         let shared = Arc::clone(shared);
         // What ends a connection ends it for both sides, and is no failure of the proxy's.
         thread::spawn(move || connection(&client, fault, dice, &shared).unwrap_or_default());
+    }
+}
+
+impl Fate {
+    /// What befalls the connection of this number, and what chance does to it besides.
+    fn of(&self, number: u64) -> (Fault, Dice) {
+        match self {
+            Self::Drawn { seed, kinds } => {
+                let mut dice = Dice::new(*seed, number);
+                (Fault::draw(dice.one_of(kinds), &mut dice), dice)
+            }
+            Self::Listed(faults) => (faults.get(number as usize).copied().unwrap_or(Fault::None), Dice::new(0, number)),
+        }
     }
 }
 
