@@ -10,6 +10,10 @@ use super::origin::Site;
 /// What answers may be encoded with, where compressed ones are asked for: all that can be decoded but deflate, which has
 /// two meanings.
 const ACCEPTED_CODINGS: &str = "gzip, br, zstd";
+/// The `User-Agent` of a request that names no other.
+pub const DEFAULT_USER_AGENT: &str = concat!("ringload/", env!("CARGO_PKG_VERSION"));
+/// The `Accept` of a request that names no other.
+pub const DEFAULT_ACCEPT: &str = "*/*";
 
 /// One header as it goes on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,8 +178,8 @@ fn defaults(common: &Common, site: &Site, method: &str, own: Own<'_>) -> Vec<Lin
     let plain = |name: &str, value: String| Line::Header(Header { name: name.to_owned(), value, secret: false });
     let mut all = vec![
         plain("Host", site.origin.authority()),
-        plain("User-Agent", concat!("ringload/", env!("CARGO_PKG_VERSION")).to_owned()),
-        plain("Accept", "*/*".to_owned()),
+        plain("User-Agent", DEFAULT_USER_AGENT.to_owned()),
+        plain("Accept", DEFAULT_ACCEPT.to_owned()),
     ];
     if common.compressed {
         all.push(plain("Accept-Encoding", ACCEPTED_CODINGS.to_owned()));

@@ -4,11 +4,12 @@
 
 use std::fmt::Write as _;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme, Uri};
 use http::{Method, Request};
 
 use super::decode::{BodyLength, Head};
+use crate::plan::request::{DEFAULT_ACCEPT, DEFAULT_USER_AGENT};
 
 /// Headers that speak of an HTTP/1 connection and must not be sent (RFC 9113 section 8.2.2), and Host, which becomes
 /// `:authority`.
@@ -46,19 +47,31 @@ pub fn request(rendered: &[u8], scheme: Scheme, authority: &str) -> Result<(Requ
         }
         let shown = String::from_utf8_lossy(name);
         let name = HeaderName::from_bytes(name).map_err(|_| format!("HTTP/2 cannot carry a header named {shown:?}"))?;
-        let value = HeaderValue::from_bytes(value)
+        let value = header_value(value)
             .map_err(|_| format!("HTTP/2 cannot carry the value of {shown}: it has a control character"))?;
         headers.append(name, value);
     }
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(scheme);
     uri.authority = Some(Authority::try_from(host).map_err(|_| "the Host header is no authority, as HTTP/2 needs")?);
-    uri.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| "HTTP/2 cannot carry the target")?);
+    uri.path_and_query = Some(path_and_query(target).map_err(|_| "HTTP/2 cannot carry the target")?);
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method).map_err(|_| "HTTP/2 cannot carry the method")?;
     *request.uri_mut() = Uri::from_parts(uri).map_err(|error| error.to_string())?;
     *request.headers_mut() = headers;
     Ok((request, end))
+}
+
+// A request is cloned each time that it is sent. What most have in common is not counted by reference: that costs an atomic
+// operation at each cloning and each dropping.
+
+fn header_value(value: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
+    let known = [DEFAULT_USER_AGENT, DEFAULT_ACCEPT].into_iter().find(|known| known.as_bytes() == value);
+    known.map_or_else(|| HeaderValue::from_bytes(value), |known| Ok(HeaderValue::from_static(known)))
+}
+
+fn path_and_query(target: &[u8]) -> Result<PathAndQuery, InvalidUri> {
+    if target == b"/" { Ok(PathAndQuery::from_static("/")) } else { PathAndQuery::try_from(target) }
 }
 
 /// The head of an answer as HTTP/1.1 would have it, for those who read heads; written into `text`.
@@ -98,6 +111,16 @@ mod tests {
             request.headers().iter().map(|(name, value)| format!("{name}={}", value.to_str().expect("text"))).collect();
         assert_eq!(headers, ["user-agent=r", "x-a=1", "x-a=2", "content-length=4"]);
         assert_eq!(&text[body_at..], "body");
+    }
+
+    #[test]
+    fn what_most_requests_have_in_common_is_said_like_anything_else() {
+        let text = format!("GET / HTTP/1.1\r\nUser-Agent: {DEFAULT_USER_AGENT}\r\nAccept: {DEFAULT_ACCEPT}\r\n\r\n");
+        let (request, _) = of(&text).expect("a request");
+        let value = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
+        assert_eq!(request.uri().to_string(), "https://origin:8443/");
+        assert_eq!(value("user-agent"), Some(DEFAULT_USER_AGENT.as_bytes()));
+        assert_eq!(value("accept"), Some(DEFAULT_ACCEPT.as_bytes()));
     }
 
     #[test]
