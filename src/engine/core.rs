@@ -8,6 +8,7 @@ use super::dialler::Dialler;
 use super::heart::Heart;
 use super::pacer::{self, Idle};
 use super::pool::Pool;
+use super::slot::stream::Message;
 use super::watch::Watch;
 use super::work::{Sink, Source, Waits};
 use crate::net::stream::Scratch;
@@ -26,6 +27,10 @@ pub(crate) struct Core<W> {
     pub(crate) watches: Vec<Watch>,
     pub(crate) scratch: RefCell<Scratch>,
     pub(crate) body_buffer: RefCell<Vec<u8>>,
+    /// The last head of an answer over HTTP/2, as text.
+    pub(crate) head_text: RefCell<Vec<u8>>,
+    /// A request whose bytes slots share, and the same as HTTP/2 takes it.
+    pub(super) translated: RefCell<Option<(Rc<Vec<u8>>, Rc<Message>)>>,
     busy: Cell<usize>,
     free_at: Cell<Nanos>,
     /// Stalls of the core since nothing was due last: what of the backlog is its own doing.
@@ -45,6 +50,8 @@ impl<W: Source + Sink> Core<W> {
             watches: (0..slots).map(|_| Watch::default()).collect(),
             scratch: RefCell::default(),
             body_buffer: RefCell::default(),
+            head_text: RefCell::default(),
+            translated: RefCell::default(),
             busy: Cell::new(0),
             free_at: Cell::new(Nanos::ZERO),
             owed: Cell::new(Nanos::ZERO),

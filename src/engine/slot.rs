@@ -18,7 +18,7 @@ use crate::wire::decode::{Decoder, Event};
 mod exchange;
 mod limits;
 mod pipeline;
-mod stream;
+pub(super) mod stream;
 
 /// A slot's own state; allocated before the start. What a request needs lives here and not in the futures that work on
 /// it: with a thousand connections, each cache line that a slot touches is a miss.
@@ -37,7 +37,7 @@ pub(crate) struct Slot<'a, W: Sink> {
     /// Of the answer whose head came last.
     body: Body<W::Intake>,
     /// What only requests over HTTP/2 need.
-    message: Option<Box<stream::Message>>,
+    message: Option<Rc<stream::Message>>,
 }
 
 /// Why an attempt did not bring an answer.

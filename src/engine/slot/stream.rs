@@ -2,6 +2,7 @@
 //! its own.
 
 use std::pin::pin;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::Request;
@@ -15,13 +16,11 @@ use crate::record::Failure;
 use crate::wire::message;
 
 /// A line's request as HTTP/2 takes it.
-pub(super) struct Message {
+pub(in crate::engine) struct Message {
     line: u64,
     request: Request<()>,
     /// That goes out with the head; a large one is asked for at each request.
     small_body: Option<Bytes>,
-    /// The head of the last answer, as text.
-    head: Vec<u8>,
 }
 
 impl<W: Source + Sink> Slot<'_, W> {
@@ -44,7 +43,7 @@ impl<W: Source + Sink> Slot<'_, W> {
         (self.stamps.first_byte, self.answer.last_byte) = (Some(now), now);
         (self.answer.status, self.answer.keep_alive) = (status.as_u16(), true);
         if self.core.work.reads_heads() {
-            let text = &mut self.message.as_mut().expect("the request was one").head;
+            let text = &mut *self.core.head_text.borrow_mut();
             let told = message::head(self.answer.status, exchange.headers(), text);
             self.body = self.core.work.head(&self.ticket, &told).map_err(Broken::Failed)?;
         }
@@ -67,7 +66,7 @@ impl<W: Source + Sink> Slot<'_, W> {
     /// Sends the ticket's request; it is translated anew only for another line.
     fn ask(&mut self, session: &Session) -> Result<Exchange, Broken> {
         if self.message.as_ref().is_none_or(|message| message.line != self.ticket.line) {
-            self.translate()?;
+            self.message = Some(self.translated()?);
         }
         let message = self.message.as_ref().expect("it was just made");
         let large_body = self.ticket.large_body.then(|| self.core.work.large_body(&self.ticket));
@@ -75,9 +74,21 @@ impl<W: Source + Sink> Slot<'_, W> {
         session.send(&message.request, body).map_err(|broken| self.broken(broken))
     }
 
+    /// The ticket's request, translated. Slots that share its bytes share this too.
     #[inline(never)]
-    fn translate(&mut self) -> Result<(), Broken> {
-        let head = self.message.take().map(|message| message.head).unwrap_or_default();
+    fn translated(&self) -> Result<Rc<Message>, Broken> {
+        let last = &mut *self.core.translated.borrow_mut();
+        if let Some((_, message)) = last.as_ref().filter(|(request, _)| Rc::ptr_eq(request, &self.request)) {
+            return Ok(Rc::clone(message));
+        }
+        let message = Rc::new(self.translate()?);
+        if Rc::strong_count(&self.request) > 1 {
+            *last = Some((Rc::clone(&self.request), Rc::clone(&message)));
+        }
+        Ok(message)
+    }
+
+    fn translate(&self) -> Result<Message, Broken> {
         let translated = self.core.pool.origins().with(self.ticket.origin, |origin| {
             let scheme = match origin.scheme {
                 OriginScheme::Http => Scheme::HTTP,
@@ -88,8 +99,7 @@ impl<W: Source + Sink> Slot<'_, W> {
         let (request, body_at) = translated.map_err(|problem| self.failed(Failure::Protocol, &problem))?;
         let body = &self.request[body_at..];
         let small_body = (!body.is_empty()).then(|| Bytes::copy_from_slice(body));
-        self.message = Some(Box::new(Message { line: self.ticket.line, request, small_body, head }));
-        Ok(())
+        Ok(Message { line: self.ticket.line, request, small_body })
     }
 
     fn broken(&self, broken: h2::Broken) -> Broken {
