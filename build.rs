@@ -4,8 +4,10 @@ use std::env;
 use std::process::Command;
 
 fn main() {
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/refs/heads");
+    // In a worktree they are elsewhere; a path that does not exist would have everything built each time.
+    for path in ["HEAD", "refs/heads"].into_iter().filter_map(|name| said("git", &["rev-parse", "--git-path", name])) {
+        println!("cargo:rerun-if-changed={path}");
+    }
     tell("COMMIT", said("git", &["rev-parse", "--short=12", "HEAD"]));
     tell("RUSTC", env::var("RUSTC").ok().and_then(|rustc| said(&rustc, &["--version"])));
     tell("PROFILE", env::var("PROFILE").ok());

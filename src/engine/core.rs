@@ -18,6 +18,9 @@ use crate::units::Nanos;
 /// Bodies are received in pieces of up to this size where their bytes are needed.
 const BODY_BUFFER_BYTES: usize = 64 * 1024;
 
+/// The bytes of a request, and what they are over HTTP/2.
+type Translated = (Rc<Vec<u8>>, Rc<Message>);
+
 /// Everything of one core that its tasks share; lives on one thread.
 pub(crate) struct Core<W> {
     pub(crate) plan: Arc<Plan>,
@@ -30,7 +33,7 @@ pub(crate) struct Core<W> {
     /// The last head of an answer over HTTP/2, as text.
     pub(crate) head_text: RefCell<Vec<u8>>,
     /// A request whose bytes slots share, and the same as HTTP/2 takes it.
-    pub(super) translated: RefCell<Option<(Rc<Vec<u8>>, Rc<Message>)>>,
+    pub(super) translated: RefCell<Option<Translated>>,
     busy: Cell<usize>,
     free_at: Cell<Nanos>,
     /// Stalls of the core since nothing was due last: what of the backlog is its own doing.

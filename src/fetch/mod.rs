@@ -38,6 +38,7 @@ mod save;
 pub mod save_name;
 pub mod site;
 pub mod snapshot;
+mod source;
 pub mod unique;
 mod verdict;
 mod work;
