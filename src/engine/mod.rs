@@ -38,6 +38,7 @@ pub(crate) use worker::Seat;
 use worker::{Assignment, Event};
 
 use crate::clock;
+use crate::net::precedence;
 use crate::net::resolve::Resolver;
 use crate::net::runtime::Driver;
 use crate::plan::network::{Dns, Unfit};
@@ -236,6 +237,8 @@ impl Team {
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<RunRecord, StartError> {
         let mut team = Self::start(plan, shards, &cleared, control, life)?;
+        // The workers have theirs; what this thread does can wait for them.
+        precedence::give_up();
         team.await_connections(plan, control)?;
         team.strain = Meter::new(&plan.cores);
         let start = Nanos(clock::now().0 + LEAD.0);

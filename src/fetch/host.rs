@@ -16,7 +16,8 @@ use crate::units::{Nanos, Rate};
 
 /// Hosts that are remembered though no line needs them at the moment.
 const REMEMBERED: usize = 65_536;
-/// Requests that a rate would have allowed up to so long ago are made up for: cores may be late, most of all where others want them too.
+/// Requests that a rate would have allowed up to so long ago are made up for: cores may be late, most of all where others
+/// want them too.
 pub(super) const SLACK: Nanos = Nanos::from_millis(100);
 
 /// One scheme, host and port.
@@ -116,7 +117,8 @@ impl Host {
         self.state().parts.leave(core);
     }
 
-    /// A request of a core that was begun at `started` has ended at `now`; says what begins with that: a rest, or being down.
+    /// A request of a core that was begun at `started` has ended at `now`; says what begins with that: a rest, or being
+    /// down.
     pub(crate) fn ended(&self, core: usize, outcome: Outcome, started: Nanos, now: Nanos) -> Option<rest::Admission> {
         let state = &mut *self.state();
         state.in_flight -= 1;

@@ -5,6 +5,7 @@ pub mod account;
 pub mod connect;
 pub mod h2;
 pub mod outbox;
+pub mod precedence;
 pub mod ready;
 pub mod resolve;
 pub mod running;
