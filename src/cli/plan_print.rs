@@ -219,17 +219,24 @@ mod tests {
         text(&said, plan, &[]).expect("text")
     }
 
+    /// These options are printed with these values, and of the others those are named as not set.
+    #[track_caller]
+    fn assert_printed(text: &str, some: &[(&str, &str)], none: &str) {
+        let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
+        assert_eq!(unset.trim_end(), none);
+        let set: toml::Table = set.parse().expect("TOML");
+        for (key, expected) in some {
+            assert_eq!(set.get(*key).map(ToString::to_string).unwrap_or_default(), *expected, "{key}");
+        }
+    }
+
     #[test]
     fn every_option_is_printed_with_its_default_or_named_as_not_set() {
         let raw = RawPlan { urls: vec!["http://host/".into()], ..RawPlan::default() };
         let text = printed(&raw, &["http://host/"]);
-        let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         // An option that has a default must be resolved in `default`; add it here if it has none.
         let none = "requests, rate, stages, arrivals, speed, catch-up, input, header, body, requests-per-connection, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, expect-status, expect-header, expect-body, max-body, read-timeout, deadline, max-error-rate, abort-on, output, hgrm, hlog, csv, bundle, describe";
-        assert_eq!(unset.trim_end(), none);
-        let set: toml::Table = set.parse().expect("TOML");
-        let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();
-        for (key, expected) in [
+        let some = [
             ("url", "[\"http://host/\"]"),
             ("connections", "64"),
             ("duration", "\"10s\""),
@@ -246,9 +253,8 @@ mod tests {
             ("once", "false"),
             ("timeout", "\"10s\""),
             ("format", "\"text\""),
-        ] {
-            assert_eq!(value(key), expected, "{key}");
-        }
+        ];
+        assert_printed(&text, &some, none);
     }
 
     #[test]
@@ -257,12 +263,8 @@ mod tests {
         let raw = RawFetch { base, ..RawFetch::default() };
         let plan = plan::fetch::validate(&raw, &machine()).expect("a plan");
         let text = printed_of::<fetch::Args>(&plan, &["http://host/"]);
-        let (set, unset) = text.split_once("\n# Not set: ").expect("options without a default");
         let none = "input, output, fields, rate, rate-per-host, header, body, user-agent, cookie, cookie-jar, user, bearer, cacert, cert, key, sni, unix-socket, source, interface, resolve, connect-to, proxy, noproxy, expect-status, expect-header, expect-body, save, save-as, extract, json-check, body-in-json, log, metrics, report";
-        assert_eq!(unset.trim_end(), none);
-        let set: toml::Table = set.parse().expect("TOML");
-        let value = |key: &str| set.get(key).map(ToString::to_string).unwrap_or_default();
-        for (key, expected) in [
+        let some = [
             ("url", r#"["http://host/"]"#),
             ("connections", "1024"),
             ("connections-per-host", "6"),
@@ -277,9 +279,8 @@ mod tests {
             ("read-timeout", r#""30s""#),
             ("drain", r#""30s""#),
             ("resume", "false"),
-        ] {
-            assert_eq!(value(key), expected, "{key}");
-        }
+        ];
+        assert_printed(&text, &some, none);
     }
 
     #[test]

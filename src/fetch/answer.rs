@@ -166,8 +166,11 @@ impl Intake {
     ) -> Self {
         let digest = output.sha256.then(Sha256::new);
         let keep = Keep { part, digest, body: keeps_body(output, policies).then(Vec::new) };
-        let most = Most::Bytes(output.max_body);
-        Self { decoder, judge: None, keep, most, representation, rest: None }
+        Self { representation, ..Self::keeping(decoder, keep, Most::Bytes(output.max_body)) }
+    }
+
+    fn keeping(decoder: ContentDecoder, keep: Keep, most: Most) -> Self {
+        Self { decoder, judge: None, keep, most, representation: None, rest: None }
     }
 
     /// Its body is held against what is expected, too.
@@ -177,21 +180,13 @@ impl Intake {
 
     /// Takes in a body that nobody wants, and whose end may never come.
     pub(super) fn of_nothing(output: &Output) -> Self {
-        Self {
-            decoder: ContentDecoder::default(),
-            judge: None,
-            keep: Keep::default(),
-            most: Most::Bytes(output.max_body),
-            representation: None,
-            rest: None,
-        }
+        Self::keeping(ContentDecoder::default(), Keep::default(), Most::Bytes(output.max_body))
     }
 
     /// Takes in a robots.txt.
     pub(super) fn of_robots(decoder: ContentDecoder) -> Self {
         let keep = Keep { body: Some(Vec::new()), ..Keep::default() };
-        let most = Most::Cut(ROBOTS_BYTES_MAX);
-        Self { decoder, judge: None, keep, most, representation: None, rest: None }
+        Self::keeping(decoder, keep, Most::Cut(ROBOTS_BYTES_MAX))
     }
 
     /// Takes in a piece, of which this is expected.
@@ -233,7 +228,9 @@ impl Intake {
 
     /// What it holds in memory, in bytes.
     pub(super) fn memory(&self) -> u64 {
-        self.decoder.memory() + self.keep.body.as_ref().map_or(0, Vec::capacity) as u64
+        let body = self.keep.body.as_ref().map_or(0, Vec::capacity);
+        let judged = self.judge.as_ref().map_or(0, |judge| judge.memory());
+        self.decoder.memory() + (body + judged) as u64
     }
 
     /// The body broke off: what one can go on with, if anything.

@@ -211,11 +211,9 @@ impl Dispatcher {
     fn deal(&mut self, place: u64, asked: &Asked<'_>) -> Result<(), String> {
         let (site_text, rest) = split(&asked.url)?;
         let (site, host, core) = self.site(site_text)?;
-        let mut target = std::mem::take(&mut self.target);
-        target.clear();
-        push_target(&mut target, rest);
-        let other_target = (target != rest).then(|| target.as_str().into());
-        self.target = target;
+        self.target.clear();
+        push_target(&mut self.target, rest);
+        let other_target = (self.target != rest).then(|| self.target.as_str().into());
         let method = match asked.method.as_deref() {
             Some(method) if method != &*self.method => method.into(),
             _ => Arc::clone(&self.method),

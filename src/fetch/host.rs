@@ -33,7 +33,6 @@ pub(crate) struct Host {
 
 #[derive(Debug)]
 struct State {
-    in_flight: u32,
     /// By core.
     parts: Parts,
     /// It has answered something since a connect failed last.
@@ -66,7 +65,7 @@ impl Host {
             number,
             origin,
             url,
-            state: Mutex::new(State { in_flight: 0, parts: Parts::default(), answered: false, rest, connecting, pace }),
+            state: Mutex::new(State { parts: Parts::default(), answered: false, rest, connecting, pace }),
         }
     }
 
@@ -84,7 +83,7 @@ impl Host {
             rest::Admission::Now if now < state.connecting.until => return Admission::From(state.connecting.until),
             rest::Admission::Now => {}
         }
-        let is_full = state.in_flight >= if state.answered { most } else { 1 };
+        let is_full = state.parts.in_flight() >= if state.answered { most } else { 1 };
         if is_full || state.parts.leaves_it(core, now) {
             state.parts.refuse(core, now);
             return Admission::Full;
@@ -97,7 +96,6 @@ impl Host {
             return Admission::Full;
         }
         state.pace.take(now).expect("it is due");
-        state.in_flight += 1;
         state.parts.begin(core);
         Admission::Go
     }
@@ -121,7 +119,6 @@ impl Host {
     /// down.
     pub(crate) fn ended(&self, core: usize, outcome: Outcome, started: Nanos, now: Nanos) -> Option<rest::Admission> {
         let state = &mut *self.state();
-        state.in_flight -= 1;
         state.parts.end(core);
         match outcome {
             Outcome::Answered(_) => {

@@ -35,6 +35,11 @@ impl Parts {
         self.part(core).in_flight -= 1;
     }
 
+    /// Requests of all cores.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.0.iter().map(|part| part.in_flight).sum()
+    }
+
     /// A core wants a request and can have none.
     pub(super) fn refuse(&mut self, core: usize, now: Nanos) {
         self.part(core).refused = now;

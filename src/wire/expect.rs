@@ -109,6 +109,11 @@ impl Judge {
         self.missed.is_some()
     }
 
+    /// What it keeps of the body, in bytes of memory.
+    pub fn memory(&self) -> usize {
+        self.kept.capacity()
+    }
+
     /// Whether the body has become larger than it may be: there is no use in the rest.
     pub fn is_too_large(&self) -> bool {
         self.missed == Some(Missed::TooLarge)

@@ -75,6 +75,15 @@ fn a_body_that_is_too_large_is_known_at_once_and_not_kept() {
 }
 
 #[test]
+fn what_is_kept_for_a_pattern_is_counted_as_memory() {
+    let expect = expect(pattern("x$"));
+    let mut judge = Judge::default();
+    judge.begin(&expect, &head(200, b""), false, false);
+    judge.feed(&expect, &[b'x'; 100_000]);
+    assert!(judge.memory() >= 100_000, "{}", judge.memory());
+}
+
+#[test]
 fn an_answer_to_head_is_judged_by_its_head_alone() {
     let expect = expect(RawExpect { status: vec!["200".into()], ..pattern("x") });
     let mut judge = Judge::default();
