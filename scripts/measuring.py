@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,13 +165,13 @@ def prefer_children():
     return PREFERRED
 
 
-def pinned_to(cores):
+def pinned_to(cores, priority=1):
     """For preexec_fn: the child and its threads run on these cores only."""
 
     def prepare():
         os.sched_setaffinity(0, set(cores))
         if PREFERRED:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
 
     return prepare
 
@@ -324,6 +325,48 @@ def peak_memory_kib(pid, load_over, limit):
     finally:
         os.close(exited)
     return peak_kib
+
+
+def timers_us(core, seconds=2):
+    """How late timers are on a core that has nothing to do but them, before all other programs where that is allowed: in
+    microseconds, ascending. No program that sleeps until something is due can be less late."""
+
+    def wake():
+        pinned_to([core], priority=2)()
+        late_us, due = [], time.monotonic()
+        for _ in range(seconds * 1_000):
+            due += 0.001
+            time.sleep(max(0, due - time.monotonic()))
+            late_us.append(max(0, time.monotonic() - due) * 1e6)
+            # What it slept through is one lateness and not many.
+            due += int(late_us[-1] / 1e3) / 1e3
+        return sorted(late_us)
+
+    # A thread of its own, whose core and priority end with it.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(wake).result()
+
+
+class Stolen:
+    """The share of a core that its hypervisor kept for itself while the block lasted."""
+
+    def __init__(self, core):
+        self.core = core
+
+    def __enter__(self):
+        self.before = self.ticks()
+        return self
+
+    def __exit__(self, *_):
+        stolen, every = (after - before for before, after in zip(self.before, self.ticks()))
+        self.share = stolen / max(1, every)
+
+    def ticks(self):
+        """Stolen ones and all."""
+        with open("/proc/stat") as lines:
+            line = next(line for line in lines if line.startswith(f"cpu{self.core} "))
+        ticks = [int(field) for field in line.split()[1:9]]
+        return ticks[7], sum(ticks)
 
 
 def status_kib(pid, name):

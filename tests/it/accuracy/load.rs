@@ -8,24 +8,28 @@ use crate::support::{Program, Report, measured};
 
 /// Measures with `bench` and these arguments.
 pub(super) fn run(args: &[&str]) -> Report {
-    measured(&[&["-t", "1", "--cores", &client_core()], args].concat()).0
+    measured(&[&["-t", "1", "--cores", &client_core().to_string()], args].concat()).0
 }
 
 /// The same, under way.
 pub(super) fn start(args: &[&str]) -> Program {
-    Program::start(&[&["bench", "--format", "json", "-t", "1", "--cores", &client_core()], args].concat())
+    Program::start(&[&["bench", "--format", "json", "-t", "1", "--cores", &client_core().to_string()], args].concat())
 }
 
 /// Moves a server's process to the first core, where the embedded target puts itself, before all ordinary programs.
 pub(super) fn pin_server(pid: Pid) {
     let mut cores = CpuSet::new();
-    cores.set(*allowed().first().expect("a core"));
+    cores.set(server_core());
     sched_setaffinity(Some(pid), &cores).expect("a core of ours");
     prefer(pid);
 }
 
-fn client_core() -> String {
-    allowed().last().expect("a core").to_string()
+pub(super) fn server_core() -> usize {
+    *allowed().first().expect("a core")
+}
+
+pub(super) fn client_core() -> usize {
+    *allowed().last().expect("a core")
 }
 
 fn allowed() -> Vec<usize> {

@@ -1,11 +1,11 @@
 //! Figures held against what is known of a server: the quantiles of its delays, rates, the law of a pause, a queue that
 //! grows; and the client's own stops, which it has to tell from the server's.
 //!
-//! Slow, and true on a quiet machine only: runs with `SLOW_TESTS=1`, with SCHED_FIFO where that is allowed. Each figure has a few attempts, each on a machine
-//! that was quiet when it began; where there was none it is skipped, as is one that does not hold and in whose report the
-//! machine shows to have been busy. All of them are one test, because they must not run beside each other, and it fails
-//! when more than two thirds were skipped: on a machine of one's own none should be. What needs no quiet, `intended` and
-//! `mix`, are ordinary tests.
+//! Slow, and true on a quiet machine only: runs with `SLOW_TESTS=1`, with SCHED_FIFO where that is allowed. Each figure has
+//! a few attempts, each on a machine that was quiet when it began; it is wrong where two of them fail without an excuse, and
+//! skipped where the machine was never quiet, or shows to have been busy, or to wake its timers late. All of them are one
+//! test, because they must not run beside each other, and it fails when more than two thirds were skipped: on a machine of
+//! one's own none should be. What needs no quiet, `intended` and `mix`, are ordinary tests.
 
 mod client;
 mod delay;
@@ -19,10 +19,12 @@ mod quiet;
 mod rate;
 mod server;
 mod spread;
+mod timers;
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use self::timers::Timers;
 use crate::support::program::preferred;
 use crate::support::turn::Alone;
 use crate::support::{Report, note};
@@ -32,7 +34,7 @@ enum Verdict {
     Held,
     /// The machine was never quiet.
     Skipped(String),
-    /// On a quiet machine.
+    /// On a quiet machine, each time.
     Wrong(String),
 }
 
@@ -101,11 +103,13 @@ fn all_figures() {
     assert!(skipped.len() * 3 <= FIGURES.len() * 2, "more than two thirds were skipped: {skipped:?}");
 }
 
-/// An attempt counts only where the machine was quiet before it and not kept busy by others during it.
+/// An attempt counts only where the machine was quiet before it and not kept busy by others during it; a first failure that
+/// counts has another attempt in any case.
 fn verdict(attempt: fn() -> Attempt, attempts: usize) -> Verdict {
-    let mut noise = String::new();
-    let mut problem = None;
-    for _ in 0..attempts {
+    let (mut noise, mut first_wrong) = (String::new(), None);
+    let mut left = attempts;
+    while left > 0 {
+        left -= 1;
         if let Err(why) = quiet::wait_for_quiet() {
             noise = why;
             continue;
@@ -115,10 +119,16 @@ fn verdict(attempt: fn() -> Attempt, attempts: usize) -> Verdict {
         match (attempt(), watch.disturbed().or_else(|| EXCUSE.take())) {
             (Ok(()), _) => return Verdict::Held,
             (Err(Miss::Unfit(why)), _) | (Err(Miss::Wrong(_)), Some(why)) => noise = why,
-            (Err(Miss::Wrong(what)), None) => problem = Some(what),
+            (Err(Miss::Wrong(what)), None) => match first_wrong.replace(what) {
+                Some(first) => return Verdict::Wrong(format!("{first}; and {}", first_wrong.unwrap_or_default())),
+                None => left = left.max(1),
+            },
         }
     }
-    problem.map_or(Verdict::Skipped(noise), Verdict::Wrong)
+    Verdict::Skipped(match first_wrong {
+        Some(what) => format!("once without an excuse: {what}; then: {noise}"),
+        None => noise,
+    })
 }
 
 /// What is wrong, said only where it is.
@@ -150,6 +160,13 @@ fn excuse_unhealthy(report: &Report) {
         EXCUSE.set(Some(format!("the report's verdict is {verdict}, {cause}")));
     }
     excuse(report);
+}
+
+/// The same of times that can be told to within `tolerance` only where the machine's timers can.
+fn excuse_late(timers: Timers, tolerance: Duration) {
+    if let Some(why) = timers.too_late_for(tolerance) {
+        EXCUSE.set(Some(why));
+    }
 }
 
 /// The verdict with what made it, in a line.
