@@ -22,8 +22,8 @@ from measuring import (RINGLOAD, Failed, Nginx, Stolen, in_words, pinned_to, run
 from tools import TOOLS, oha
 from wire import Capture
 
-# The largest share of a core that the hypervisor may keep during a run that is judged.
-STOLEN_MAX = 0.005
+# Of the client's core the hypervisor may keep so much while a server's stop is judged: a quarter of what p99 bears.
+STOLEN_MAX = 0.0025
 MARKS = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99_9": 0.999}
 
 
@@ -100,6 +100,20 @@ def with_stop(argv, core, victim, at_s, stop_s):
             raise Failed(f"`{shown(argv)}` exited with {code}")
         output.seek(0)
         return output.read(), length_s
+
+
+def left_alone(core, runs, measure, most=STOLEN_MAX):
+    """Measures until the hypervisor left a core alone during `runs` of the runs, four times as often at most: what each
+    came to, which share of the core was stolen meanwhile, and whether the run counts."""
+    counted = 0
+    for _ in range(4 * runs):
+        with Stolen(core) as stolen:
+            measured = measure()
+        counts = stolen.share <= most
+        counted += counts
+        yield measured, stolen.share, counts
+        if counted == runs:
+            return
 
 
 def response_s(report, mark):
@@ -198,36 +212,39 @@ def stops(args, runs, seconds):
     """Stops of 1 s of the client and of the server, and of 50 ms of the client."""
     rows, raw, misses = [], [], []
     with Nginx(args.server_core) as nginx:
-        worker = nginx.worker()
-        for who, stop_s, victim in (("client", 1, lambda pid: pid), ("server", 1, lambda _: worker),
-                                    ("client", 0.05, lambda pid: pid)):
+        for who, stop_s in (("client", 1), ("server", 1), ("client", 0.05)):
             # A short stop needs no long run.
             length_s = seconds if stop_s == 1 else max(4, seconds // 5)
-            judged = good = number = 0
-            while judged < runs and number < 3 * runs:
-                number += 1
-                options = ["-R", 2_000, "-c", 100, "-d", f"{length_s}s"]
-                with Stolen(args.client_core) as stolen:
-                    output, stopped_s = with_stop(bench_command(f"{nginx.url}/", *options), args.client_core, victim,
-                                                  length_s / 3, stop_s)
-                report = json.loads(output)
-                health = report["health"]
-                stall_ms, p99_ms = health["stalls"]["longest_ms"], response_s(report, "p99") * 1e3
-                why, counts = stop_is_wrong(who, stopped_s, health), stolen.share <= STOLEN_MAX
+            # A client that stood still has to find that out whatever else happens to it.
+            most = 1 if who == "client" else STOLEN_MAX
+            judged = good = 0
+            for number, ((report, stopped_s), stolen, counts) in enumerate(left_alone(
+                    args.client_core, runs, lambda: stopped(args, nginx, who, stop_s, length_s), most), 1):
+                health, why = report["health"], stop_is_wrong(who, stopped_s, report["health"])
                 judged, good = judged + counts, good + (counts and not why)
                 if why and counts:
                     misses.append(f"{who}, {stop_s} s, run {number}: {why}")
-                rows.append([f"{who}, {stop_s} s", number, f"{stolen.share:.2%}", f"{stopped_s * 1e3:.1f}",
-                             f"{stall_ms:.1f}", f"{p99_ms:.1f}", health["quantiles"]["p99"],
-                             health["quantiles"]["p99_9"], health["verdict"], health["cause"] or "none",
+                rows.append([f"{who}, {stop_s} s", number, f"{stolen:.2%}", f"{stopped_s * 1e3:.1f}",
+                             f"{health['stalls']['longest_ms']:.1f}", f"{response_s(report, 'p99') * 1e3:.1f}",
+                             health["quantiles"]["p99"], health["quantiles"]["p99_9"], health["verdict"],
+                             health["cause"] or "none",
                              ("" if counts else "not judged: ") + (f"no: {why}" if why else "yes")])
-                raw.append({"stopped": who, "stop_s": stopped_s, "stolen": stolen.share, "report": without_bulk(report)})
+                raw.append({"stopped": who, "stop_s": stopped_s, "stolen": stolen, "report": without_bulk(report)})
             rows.append([f"{who}, {stop_s} s", "all", *[""] * 8, f"{good} of {judged}"])
             if judged < runs:
-                misses.append(f"{who}, {stop_s} s: {judged} of {runs} runs had their core for themselves")
+                misses.append(f"{who}, {stop_s} s: only {judged} of {number} runs could be judged")
     heads = ["stopped", "run", "stolen", "stop, ms", "longest stall, ms", "p99, ms", "p99", "p99.9", "verdict", "cause",
              "as it should be"]
     return Measured(table(heads, rows), raw, misses)
+
+
+def stopped(args, nginx, who, stop_s, length_s):
+    """One run with a stop in it: its report, and how long the stop was."""
+    command = bench_command(f"{nginx.url}/", "-R", 2_000, "-c", 100, "-d", f"{length_s}s")
+    victim = nginx.worker()
+    output, stopped_s = with_stop(command, args.client_core, lambda pid: pid if who == "client" else victim, length_s / 3,
+                                  stop_s)
+    return json.loads(output), stopped_s
 
 
 def stop_is_wrong(who, stopped_s, health):
@@ -253,31 +270,37 @@ def rates(args, runs, seconds):
     """Open loads at rates from idle to busy."""
     rows, raw, misses = [], [], []
     with Nginx(args.server_core) as nginx:
+
+        def once(rate):
+            nginx.settle()
+            timers = marks_of(timers_us(args.client_core))
+            options = ["-R", rate, "-d", f"{seconds}s"]
+            return timers, bench(args.client_core, f"{nginx.url}/", *options, seconds=seconds)
+
         for rate in (1_000, 10_000, 50_000):
-            reports, timers = [], []
-            for _ in range(runs):
-                nginx.settle()
-                timers.append(marks_of(timers_us(args.client_core)))
-                reports.append(bench(args.client_core, f"{nginx.url}/", "-R", rate, "-d", f"{seconds}s", seconds=seconds))
+            every = list(left_alone(args.client_core, runs, lambda: once(rate)))
+            raw += [{"rate": rate, "stolen": stolen, "judged": counts, "timers_us": timers, "report": without_bulk(report)}
+                    for (timers, report), stolen, counts in every]
+            if sum(counts for _, _, counts in every) < runs:
+                misses.append(f"{rate:,}/s: the hypervisor left the core alone in too few of {len(every)} runs: all count")
+                every = [(measured, stolen, True) for measured, stolen, _ in every]
+            judged = [(timers, report) for (timers, report), _, counts in every if counts]
             # None where hardly anything could be sent.
-            lag = {mark: [report["latency_us"]["client_lag"][mark] or math.inf for report in reports]
+            lag = {mark: [report["latency_us"]["client_lag"][mark] or math.inf for _, report in judged]
                    for mark in ("p50", "p99")}
-            errors = [report["counts"]["sent"] / (rate * seconds) - 1 for report in reports]
-            verdicts = [report["health"]["verdict"] for report in reports]
+            bare = {mark: [timers[mark] for timers, _ in judged] for mark in lag}
+            errors = [report["counts"]["sent"] / (rate * seconds) - 1 for _, report in judged]
             for mark, limit in (("p50", 100), ("p99", 250)):
                 if statistics.median(lag[mark]) > limit:
                     misses.append(f"{rate:,}/s: client lag {mark} is {statistics.median(lag[mark]):.0f} us, above {limit}")
-            for number, (error, verdict) in enumerate(zip(errors, verdicts)):
-                if verdict == "OK" and abs(error) > 0.001:
-                    misses.append(f"{rate:,}/s, run {number + 1}: {error:+.3%} of the rate, and the verdict is OK")
-            bare = {mark: [late_us[mark] for late_us in timers] for mark in lag}
-            rows.append([f"{rate:,}/s", *(in_words(spread(lag[mark]), "{:.1f}") for mark in lag),
-                         *(in_words(spread(bare[mark]), "{:.1f}") for mark in lag),
-                         f"{min(errors):+.4%} to {max(errors):+.4%}", said(reports)])
-            raw += [{"rate": rate, "timers_us": late_us, "report": without_bulk(report)}
-                    for late_us, report in zip(timers, reports)]
-    heads = ["rate", "client lag p50, us", "client lag p99, us", "bare timers p50, us", "bare timers p99, us",
-             "sent − intended", "verdicts"]
+            for (_, report), error in zip(judged, errors):
+                if report["health"]["verdict"] == "OK" and abs(error) > 0.001:
+                    misses.append(f"{rate:,}/s: {error:+.3%} of the rate, and the verdict is OK")
+            rows.append([f"{rate:,}/s", f"{len(judged)} of {len(every)}",
+                         *(in_words(spread(of[mark]), "{:.1f}") for of in (lag, bare) for mark in lag),
+                         f"{min(errors):+.4%} to {max(errors):+.4%}", said([report for _, report in judged])])
+    heads = ["rate", "runs judged", "client lag p50, us", "client lag p99, us", "bare timers p50, us",
+             "bare timers p99, us", "sent − intended", "verdicts"]
     return Measured(table(heads, rows), raw, misses)
 
 
@@ -400,13 +423,15 @@ TRUTHS = {
         "An open load of 2,000/s against nginx. By the percentiles alone nobody could tell who stood still: a client that "
         "did must find p99 and p99.9 INVALID, with the cause `client stall` and a stall of that length (within 5 ms; a stop "
         "of 50 ms within 2 ms); with a server that did, p99 must not be INVALID, nor the client the cause. Where the "
-        f"hypervisor kept more than {STOLEN_MAX:.1%} of the client's core by /proc/stat the run is shown, and another judged.",
+        f"hypervisor then kept more than {STOLEN_MAX:.2%} of the client's core by /proc/stat, the run is shown and another one "
+        "judged: p99 has 1 % of the time to lose, and half of that makes it INVALID.",
         stops, runs=10, seconds=20),
     "rates": Truth(
         "how late requests are sent, and how exactly at the rate",
         "Each row: min–**median**–max of the client lag over the runs; of how late the core's bare timers were, a thousand a "
-        "second for 2 s before each run; the relative error of the rate, and the reports' own verdicts. Required: a median of "
-        "100 us at p50 and of 250 us at p99 at most; within 0.1 % of the rate where the verdict is OK.",
+        "second for 2 s before each run; the relative error of the rate, and the reports' own verdicts. Judged are runs during "
+        f"which the hypervisor kept at most {STOLEN_MAX:.2%} of the client's core by /proc/stat, the others being in raw.json. "
+        "Required: a median of 100 us at p50 and of 250 us at p99 at most; within 0.1 % of the rate where the verdict is OK.",
         rates, runs=5, seconds=10),
     "wire": Truth(
         "tcpdump's clock beside the report's",

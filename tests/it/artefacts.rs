@@ -382,3 +382,45 @@ print(int(min(starts)))
     let start = report.number("run.t0_unix_ns") / 1_000_000;
     assert_eq!(text, format!("4000 4000\n{p99} {p99}\n{start}\n"));
 }
+
+/// Where Debian's libhdrhistogram-java puts it.
+const JAVA_READER: &str = "/usr/share/java/hdrhistogram.jar";
+
+#[test]
+fn java_s_reader_of_logs_finds_the_same() {
+    if !Path::new(JAVA_READER).exists() {
+        assert!(std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1"), "scripts/check installs {JAVA_READER}");
+        return note("SKIPPED java: scripts/check installs libhdrhistogram-java, the reader");
+    }
+    let target = TargetProgram::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (hlog, json) = (path(folder.path(), "run.hlog"), path(folder.path(), "report.json"));
+    let urls = [format!("{}/", target.url), format!("{}/status/503", target.url)];
+    bench(&["-n", "4000", "-c", "4", "--hlog", &hlog, "-o", &json, &urls[0], &urls[1]]).assert_code(0);
+    let report = Report::parse(&read(folder.path(), "report.json"));
+    let processor = ["-cp", JAVA_READER, "org.HdrHistogram.HistogramLogProcessor", "-outputValueUnitRatio", "1"];
+    let java = |args: &[&str]| {
+        let said = std::process::Command::new("java").args(processor).args(["-i", &hlog]).args(args).output();
+        let said = said.expect("java; scripts/check installs it");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).expect("UTF-8")
+    };
+    let tags = by_tag(&read(folder.path(), "run.hlog"));
+    assert_eq!((report.count("ok"), report.count("http_error")), (2000, 2000));
+    for tag in ["response.2xx", "response.5xx", "service.2xx", "client_lag.5xx"] {
+        let text = java(&["-tag", tag]);
+        let (histogram, _) = &tags[tag];
+        // The last row: the largest value, the percentile 1 and the count of all.
+        let last = text.lines().rfind(|line| !line.starts_with('#')).expect("a last row");
+        let last: Vec<f64> = last.split_whitespace().map(|field| field.parse().expect("a number")).collect();
+        assert_eq!(last, [histogram.max() as f64, 1.0, 2000.0], "{tag}: {text}");
+        let said = rows(&text);
+        assert!(said.len() > 20, "{tag}: {text}");
+        for row in said {
+            let [value, q] = [&row[0], &row[1]].map(|field| field.parse::<f64>().expect("a number"));
+            assert_eq!(value, histogram.value_at_quantile(q) as f64, "{tag} at {q}");
+        }
+    }
+    // All lines of the log are read, each with its time since the start.
+    assert!(java(&["-listtags"]).lines().any(|line| line.trim() == "response.2xx"));
+}
