@@ -8,7 +8,7 @@ use super::control::Control;
 use super::machine::{cgroups, read};
 use crate::clock;
 use crate::record::Strain;
-use crate::record::vitals::STEAL_LOOK;
+use crate::record::vitals::{STEAL_LOOK, Theft, Thefts};
 use crate::units::{NANOS_PER_S, Nanos};
 
 /// How often rings are looked at: each look lists what is in them.
@@ -23,10 +23,10 @@ pub(super) struct Meter {
     next_ring_look: Nanos,
     overflows: Option<u64>,
     at_t0: Option<Reading>,
-    /// Ticks at the last look at them, and when the next is due.
-    ticks: Option<Ticks>,
+    /// The last look at the ticks, and when the next is due.
+    ticks: Option<(Nanos, Ticks)>,
     next_ticks: Nanos,
-    peak_steal: Option<f64>,
+    thefts: Thefts,
     at_end: Option<Reading>,
 }
 
@@ -66,7 +66,7 @@ impl Meter {
         }
         if now >= self.next_ticks {
             self.next_ticks = Nanos(now.0 + STEAL_LOOK.0);
-            self.look_at_ticks();
+            self.look_at_ticks(Nanos(now.0 - control.t0().0));
         }
         if now >= control.end() {
             self.at_end = Some(Reading::now(&self.cores));
@@ -80,10 +80,13 @@ impl Meter {
         }
     }
 
-    fn look_at_ticks(&mut self) {
-        let before = std::mem::replace(&mut self.ticks, Ticks::now(&self.cores));
-        let share = before.zip(self.ticks).and_then(|(from, to)| to.stolen_since(from));
-        self.peak_steal = self.peak_steal.into_iter().chain(share).reduce(f64::max);
+    /// `at`: since T0.
+    fn look_at_ticks(&mut self, at: Nanos) {
+        let Some(ticks) = Ticks::now(&self.cores) else { return };
+        let Some((from, before)) = self.ticks.replace((at, ticks)) else { return };
+        let watched = (at.0 - from.0) as f64 * self.cores.len() as f64;
+        let share = ticks.stolen_since(before).unwrap_or_default();
+        self.thefts.enter(Theft { from, until: at, stolen: Nanos((share * watched) as u64) });
     }
 
     /// What came of it, up to now where the end was not seen.
@@ -92,7 +95,7 @@ impl Meter {
         let to = self.at_end.unwrap_or_else(|| Reading::now(&self.cores));
         Strain {
             steal: from.ticks.zip(to.ticks).and_then(|(from, to)| to.stolen_since(from)),
-            peak_steal: self.peak_steal,
+            thefts: self.thefts,
             throttled: from.throttled.zip(to.throttled).map(|(from, to)| Nanos(to.0.saturating_sub(from.0))),
             backlog_drops: from.drops.zip(to.drops).map(|(from, to)| to.saturating_sub(from)),
             ring_overflows: self.overflows,

@@ -9,6 +9,10 @@ pub const STALL: Nanos = Nanos::from_millis(1);
 pub const STEAL_LOOK: Nanos = Nanos::from_millis(500);
 /// So many stalls of a core are kept one by one; more are in the sums alone.
 const LISTED_MAX: usize = 4_096;
+/// So many thefts are told apart, half an hour of them without a pause; more are told pairwise.
+const THEFTS_MAX: usize = 4_096;
+/// What was stolen is counted by ticks, the last of which may be missing at a look.
+const TICK: Nanos = Nanos::from_millis(10);
 
 /// A core stood still, or was too busy to come round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +32,23 @@ pub struct Ledger {
     count: u64,
     busy: Nanos,
     away: Nanos,
-    longest: Nanos,
+    longest: Option<Stall>,
 }
+
+/// The hypervisor gave time of the used CPUs to others between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Theft {
+    /// Since T0, the look before.
+    pub from: Nanos,
+    /// Since T0, the look that saw it.
+    pub until: Nanos,
+    /// CPU time, of all used CPUs together.
+    pub stolen: Nanos,
+}
+
+/// What was stolen, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Thefts(Vec<Theft>);
 
 /// What a core was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,12 +90,12 @@ pub struct Vitals {
 }
 
 /// What is known of the machine's condition, from T0 to the end of sending.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Strain {
     /// The share of the used CPUs' time that the hypervisor gave to others, 0 to 1.
     pub steal: Option<f64>,
-    /// The largest such share between two looks, [`STEAL_LOOK`] apart.
-    pub peak_steal: Option<f64>,
+    /// When that was, by looks [`STEAL_LOOK`] apart.
+    pub thefts: Thefts,
     /// Time that the cgroup's quota kept threads of the process's group from running.
     pub throttled: Option<Nanos>,
     /// Packets that the kernel dropped on their way in, its backlog being full.
@@ -94,7 +113,9 @@ impl Ledger {
     /// Enters a stall.
     pub fn enter(&mut self, stall: Stall) {
         self.count += 1;
-        self.longest = self.longest.max(stall.length);
+        if self.longest.is_none_or(|longest| longest.length < stall.length) {
+            self.longest = Some(stall);
+        }
         let sum = if stall.busy { &mut self.busy } else { &mut self.away };
         sum.0 += stall.length.0;
         if self.stalls.len() < LISTED_MAX {
@@ -127,9 +148,34 @@ impl Ledger {
         Nanos(self.busy.0 + self.away.0)
     }
 
-    /// The longest; zero where there was none.
-    pub fn longest(&self) -> Nanos {
+    /// The longest, if there was any.
+    pub fn longest(&self) -> Option<Stall> {
         self.longest
+    }
+}
+
+impl Thefts {
+    /// Enters one; nothing where nothing was stolen.
+    pub fn enter(&mut self, theft: Theft) {
+        if theft.stolen == Nanos::ZERO {
+            return;
+        }
+        if self.0.len() == THEFTS_MAX {
+            let pair = |pair: &[Theft]| Theft {
+                until: pair[pair.len() - 1].until,
+                stolen: Nanos(pair.iter().map(|theft| theft.stolen.0).sum()),
+                ..pair[0]
+            };
+            self.0 = self.0.chunks(2).map(pair).collect();
+        }
+        self.0.push(theft);
+    }
+
+    /// CPU time that can have been stolen during a stall, at most.
+    pub fn during(&self, stall: Stall) -> Nanos {
+        let end = stall.start.0 + stall.length.0 + TICK.0;
+        let meanwhile = self.0.iter().filter(|theft| theft.from.0 < end && theft.until > stall.start);
+        Nanos(meanwhile.map(|theft| theft.stolen.0).sum())
     }
 }
 
@@ -169,6 +215,30 @@ mod tests {
         assert_eq!((ledger.stalls().len(), ledger.count()), (LISTED_MAX, LISTED_MAX as u64 + 10));
         assert_eq!(ledger.busy(), ledger.away());
         assert_eq!(ledger.total(), ms(2 * (LISTED_MAX as u64 + 10)));
-        assert_eq!(ledger.longest(), ms(2));
+        assert_eq!(ledger.longest().map(|stall| (stall.start, stall.length)), Some((Nanos::ZERO, ms(2))));
+    }
+
+    #[test]
+    fn what_was_stolen_long_before_or_after_has_no_part_in_a_stall() {
+        let ms = Nanos::from_millis;
+        let mut thefts = Thefts::default();
+        for (from, stolen) in [(0, 400), (500, 30), (1_000, 0), (1_500, 7), (2_000, 90)] {
+            thefts.enter(Theft { from: ms(from), until: ms(from + 500), stolen: ms(stolen) });
+        }
+        let during = |start, length| thefts.during(Stall { start: ms(start), length: ms(length), busy: false });
+        assert_eq!((during(600, 1_000), during(1_100, 100)), (ms(37), Nanos::ZERO));
+        assert_eq!(during(1_980, 15), ms(97), "its last tick is seen by the next look");
+    }
+
+    #[test]
+    fn thefts_without_end_are_told_more_coarsely_and_all_counted() {
+        let ms = Nanos::from_millis;
+        let mut thefts = Thefts::default();
+        for look in 0..2 * THEFTS_MAX as u64 {
+            thefts.enter(Theft { from: ms(500 * look), until: ms(500 * (look + 1)), stolen: ms(1) });
+        }
+        assert!(thefts.0.len() <= THEFTS_MAX);
+        let all = Stall { start: Nanos::ZERO, length: ms(500 * 2 * THEFTS_MAX as u64), busy: false };
+        assert_eq!(thefts.during(all), ms(2 * THEFTS_MAX as u64));
     }
 }

@@ -6,7 +6,7 @@
 use super::summary::QUANTILES;
 use crate::plan::{Load, Plan};
 use crate::record::tally::LITTLE_MAX;
-use crate::record::vitals::{Ledger, STEAL_LOOK, Shortages};
+use crate::record::vitals::{Ledger, Shortages};
 use crate::record::{Latency, RunRecord, ShardRecord, Shares};
 use crate::units::Nanos;
 
@@ -346,10 +346,9 @@ fn kept_away(record: &RunRecord, window_s: f64) -> Cause {
     let stolen = record.strain.steal.unwrap_or_default() * window_s * record.environment.cores_used.len() as f64;
     let delayed: f64 = record.shards.iter().filter_map(|shard| shard.vitals.run_delay).map(Nanos::as_secs_f64).sum();
     let longest =
-        record.shards.iter().map(|shard| shard.vitals.ledger.longest()).max().unwrap_or_default().as_secs_f64();
-    let around = longest + 2.0 * STEAL_LOOK.as_secs_f64();
-    let at_once =
-        record.strain.peak_steal.map_or(stolen, |peak| peak * around * record.environment.cores_used.len() as f64);
+        record.shards.iter().filter_map(|shard| shard.vitals.ledger.longest()).max_by_key(|stall| stall.length);
+    let (longest, at_once) = longest
+        .map_or((0.0, 0.0), |stall| (stall.length.as_secs_f64(), record.strain.thefts.during(stall).as_secs_f64()));
     let others = stolen + delayed >= OTHERS_SHARE * away && at_once + delayed >= OTHERS_SHARE * longest;
     if away > 0.0 && others { Cause::Steal } else { Cause::ClientStall }
 }

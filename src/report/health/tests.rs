@@ -4,7 +4,7 @@ use super::super::fixture::{MS, Run, US, raw};
 use super::*;
 use crate::plan::RawPlan;
 use crate::plan::raw::RawShape;
-use crate::record::vitals::{Segments, Stall};
+use crate::record::vitals::{Segments, Stall, Theft};
 use crate::record::{Outcome, Strain};
 
 /// 20 s at 1,000/s: p99 has room for 200 ms.
@@ -97,6 +97,8 @@ fn stalls_that_others_made_are_called_by_them() {
         stall(&mut run, 5_000, 300, false);
         let (plan, mut record) = run.finish();
         record.strain.steal = Some(steal);
+        let stolen = Nanos((steal * 20e9) as u64);
+        record.strain.thefts.enter(Theft { from: Nanos::ZERO, until: Nanos::from_millis(20_000), stolen });
         let health = Health::new(&plan, &record);
         (health.verdict, health.cause)
     };
@@ -106,16 +108,23 @@ fn stalls_that_others_made_are_called_by_them() {
 
 #[test]
 fn a_stall_that_is_longer_than_what_was_stolen_around_it_is_the_client_s() {
-    let with = |peak| {
+    let with = |stolen| {
         let mut run = open();
         send(&mut run, |run, shard, intended, left| run.stalled_request(shard, intended, left, MS));
         stall(&mut run, 5_000, 1_000, false);
         let (plan, mut record) = run.finish();
-        (record.strain.steal, record.strain.peak_steal) = (Some(0.045), Some(peak));
+        record.strain.steal = Some(0.1);
+        let ms = Nanos::from_millis;
+        let mut theft = |from, until, stolen| {
+            record.strain.thefts.enter(Theft { from: ms(from), until: ms(until), stolen: ms(stolen) });
+        };
+        theft(1_000, 1_500, 900);
+        theft(4_500, 6_100, stolen);
+        theft(9_000, 9_500, 900);
         Health::new(&plan, &record).cause
     };
-    assert_eq!(with(0.06), Some(Cause::ClientStall), "at most 240 ms of two cores' 2 s around it");
-    assert_eq!(with(0.25), Some(Cause::Steal), "the whole second");
+    assert_eq!(with(240), Some(Cause::ClientStall), "240 ms of two cores' time in the second of the stall");
+    assert_eq!(with(1_000), Some(Cause::Steal), "the whole second");
 }
 
 #[test]

@@ -100,7 +100,9 @@ impl Stalls {
             total_ms: ledgers().map(|(_, ledger)| ms(ledger.total())).sum(),
             away_ms: ledgers().map(|(_, ledger)| ms(ledger.away())).sum(),
             busy_ms: ledgers().map(|(_, ledger)| ms(ledger.busy())).sum(),
-            longest_ms: ledgers().map(|(_, ledger)| ms(ledger.longest())).fold(0.0, f64::max),
+            longest_ms: ledgers()
+                .map(|(_, ledger)| ledger.longest().map_or(0.0, |stall| ms(stall.length)))
+                .fold(0.0, f64::max),
             listed: listed.collect(),
         }
     }

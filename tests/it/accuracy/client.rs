@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::law::{Law, stop, utilisation};
 use super::server::Nginx;
 use super::{Attempt, Miss, diagnosis, excuse, hold, load, near};
+use crate::support::program::ordinary;
 use crate::support::{Report, TargetProgram};
 
 /// T6: to the percentiles it makes no difference who stood still, so the verdict must.
@@ -46,6 +47,10 @@ pub(super) fn a_short_stop_is_in_the_ledger() -> Attempt {
 
 /// T19: twice of what one core can decode.
 pub(super) fn one_that_cannot_keep_up_says_so() -> Attempt {
+    ordinary(overdrive)
+}
+
+fn overdrive() -> Attempt {
     let nginx = Nginx::start();
     let url = nginx.url("/page");
     let options = ["-c", "64", "--decode", &url];

@@ -13,7 +13,7 @@ use rustix::time::{Timespec, clock_gettime};
 use super::load::{client_core, server_core};
 
 /// Rarely enough to be nothing to who shares the core.
-const PERIOD: Duration = Duration::from_millis(4);
+const PERIOD: Duration = Duration::from_millis(10);
 /// The share of a core's timers that may be late: a request needs two of them, the server's and the client's.
 const LATE_MAX: f64 = 0.005;
 

@@ -64,7 +64,16 @@ pub(crate) fn preferred(test: impl FnOnce()) {
     PREFERRED.set(false);
 }
 
-/// The same for a process that runs already.
+/// Within `preferred`: runs `test` as an ordinary program. Who would take all of a core has a twentieth of it taken away
+/// under SCHED_FIFO (sched_rt_runtime_us).
+pub(crate) fn ordinary<T>(test: impl FnOnce() -> T) -> T {
+    let preferred = PREFERRED.replace(false);
+    let outcome = test();
+    PREFERRED.set(preferred);
+    outcome
+}
+
+/// The same as `preferred` for a process that runs already.
 pub(crate) fn prefer(pid: Pid) {
     if PREFERRED.get() {
         let pid = pid.as_raw_nonzero().to_string();
