@@ -342,12 +342,21 @@ fn a_log_has_a_line_a_second_from_the_start_of_the_window() {
     }
 }
 
+/// Whether another program's reader is there; the test command has to see to it.
+fn installed(reader: &Path) -> bool {
+    let is_there = reader.exists();
+    if !is_there {
+        assert!(std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1"), "scripts/check installs {reader:?}");
+        note(&format!("SKIPPED {reader:?}: scripts/check installs it"));
+    }
+    is_there
+}
+
 #[test]
 fn python_s_reader_of_logs_and_blobs_finds_the_same() {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
-    if !python.exists() {
-        assert!(std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1"), "scripts/check makes {python:?}");
-        return note("SKIPPED python: scripts/check makes target/venv, where PyPI's hdrhistogram is");
+    if !installed(&python) {
+        return;
     }
     let target = TargetProgram::start();
     let folder = tempfile::tempdir().expect("a folder");
@@ -388,12 +397,8 @@ const JAVA_READER: &str = "/usr/share/java/hdrhistogram.jar";
 
 #[test]
 fn java_s_reader_of_logs_finds_the_same() {
-    if !Path::new(JAVA_READER).exists() {
-        assert!(
-            std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1"),
-            "scripts/check installs {JAVA_READER}"
-        );
-        return note("SKIPPED java: scripts/check installs libhdrhistogram-java, the reader");
+    if !installed(Path::new(JAVA_READER)) {
+        return;
     }
     let target = TargetProgram::start();
     let folder = tempfile::tempdir().expect("a folder");
@@ -425,6 +430,6 @@ fn java_s_reader_of_logs_finds_the_same() {
             assert!(histogram.equivalent(value as u64, histogram.value_at_quantile(q)), "{tag} at {q}: {value}");
         }
     }
-    // All lines of the log are read, each with its time since the start.
+    // It reads on to the log's end.
     assert!(java(&["-listtags"]).lines().any(|line| line.trim() == "response.2xx"));
 }

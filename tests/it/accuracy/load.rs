@@ -18,10 +18,15 @@ pub(super) fn start(args: &[&str]) -> Program {
 
 /// Moves a server's process to the first core, where the embedded target puts itself, before all ordinary programs.
 pub(super) fn pin_server(pid: Pid) {
-    let mut cores = CpuSet::new();
-    cores.set(server_core());
-    sched_setaffinity(Some(pid), &cores).expect("a core of ours");
+    pin(Some(pid), server_core());
     prefer(pid);
+}
+
+/// Moves a process, or the calling thread, to one core.
+pub(super) fn pin(pid: Option<Pid>, core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(pid, &cores).expect("a core of ours");
 }
 
 pub(super) fn server_core() -> usize {

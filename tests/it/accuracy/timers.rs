@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::thread::{ClockId, CpuSet, clock_nanosleep_absolute, gettid, sched_setaffinity};
+use rustix::thread::{ClockId, clock_nanosleep_absolute, gettid};
 use rustix::time::{Timespec, clock_gettime};
 
-use super::load::{client_core, server_core};
+use super::load::{client_core, pin, server_core};
 
 /// Rarely enough to be nothing to who shares the core.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -49,9 +49,7 @@ impl Timers {
 
 /// How late each of a core's timers was.
 fn lateness(core: usize, ended: &AtomicBool) -> Vec<Duration> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).expect("a core of ours");
+    pin(None, core);
     let thread = gettid().as_raw_nonzero().to_string();
     // One above the programs of the figure.
     let preferred = Command::new("chrt").args(["-f", "-p", "2", &thread]).stderr(Stdio::null()).status();
