@@ -180,33 +180,40 @@ fn origin(url: &str) -> Option<Origin> {
 }
 
 /// Checks what must hold for every `Location`: what is followed is a URL that a request can be sent to, shows no
-/// credentials, and stays within http and https; a chain ends.
+/// credentials, is the same whatever those of the line are, and stays within http and https; a chain ends.
 ///
 /// # Panics
 /// When one of these does not hold: a bug.
 pub fn fuzz_location(bytes: &[u8]) {
+    let [one, other, _] = [
+        "https://me:hush-4711@host.example:8443/a/b?c#d",
+        "https://you:another@host.example:8443/a/b?c#d",
+        "http://127.0.0.1/",
+    ]
+    .map(|start| fuzz_chain(start, bytes));
+    assert_eq!(one, other, "where it leads depends on credentials");
+}
+
+/// The hops from `start`, where every answer has this `Location`.
+fn fuzz_chain(start: &str, location: &[u8]) -> Vec<Hop> {
     let policy = Policy::default();
-    // The parser of URLs takes no notice of these.
-    let seen: Vec<u8> = bytes.iter().copied().filter(|byte| !b"\t\r\n".contains(byte)).collect();
-    let shows_secret = memchr::memmem::find(&seen, b"hush-4711").is_some();
-    for start in ["https://me:hush-4711@host.example:8443/a/b?c#d", "http://127.0.0.1/"] {
-        let (mut chain, mut url, mut method) = (Chain::default(), start.to_owned(), "POST");
-        let mut hops = 0;
-        while let Next::Follow(hop) = chain.next(policy, Sent { method, url: &url, cookies: "" }, 302, Some(bytes)) {
-            let to = origin(&hop.url).expect("an origin");
-            assert!(hop.url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'), "{:?}", hop.url);
-            assert!(!hop.url.contains("hush-4711") || shows_secret, "{:?}", hop.url);
-            assert_eq!(
-                Url::parse(&hop.url).map(|url| url.username().len() + url.password().map_or(0, str::len)),
-                Ok(0)
-            );
-            assert_eq!(hop.same_origin, origin(&url) == Some(to.clone()));
-            assert!(to.scheme == Scheme::Https || url.starts_with("http:"), "no downgrade");
-            assert_eq!(hop.becomes_get, method == "POST");
-            (url, method, hops) = (hop.url, "GET", hops + 1);
-        }
-        assert!(hops <= policy.max && hops == chain.made.len() as u32);
+    let mut hops: Vec<Hop> = Vec::new();
+    let mut chain = Chain::default();
+    loop {
+        let (url, method) = hops.last().map_or((start, "POST"), |hop| (hop.url.as_str(), "GET"));
+        let Next::Follow(hop) = chain.next(policy, Sent { method, url, cookies: "" }, 302, Some(location)) else {
+            break;
+        };
+        let to = origin(&hop.url).expect("an origin");
+        assert!(hop.url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'), "{:?}", hop.url);
+        assert_eq!(Url::parse(&hop.url).map(|url| url.username().len() + url.password().map_or(0, str::len)), Ok(0));
+        assert_eq!(hop.same_origin, origin(url) == Some(to.clone()));
+        assert!(to.scheme == Scheme::Https || url.starts_with("http:"), "no downgrade");
+        assert_eq!(hop.becomes_get, method == "POST");
+        hops.push(hop);
     }
+    assert!(hops.len() as u32 <= policy.max && hops.len() == chain.made.len());
+    hops
 }
 
 #[cfg(test)]
@@ -359,8 +366,7 @@ mod tests {
             "http://b\u{fc}cher.example/\u{fc}".as_bytes(),
             b"",
         ];
-        let telling: [&[u8]; 12] =
-            [b"://", b"//", b"@", b":", b"?", b"#", b"\\", b"%", b"..", b"\t", b"\xff", b"hush-4711"];
+        let telling: [&[u8]; 11] = [b"://", b"//", b"@", b":", b"?", b"#", b"\\", b"%", b"..", b"\t", b"\xff"];
         crate::mutation::run("locations", &corpus, &telling, 5_000, fuzz_location);
     }
 }
