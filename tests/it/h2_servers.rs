@@ -33,6 +33,7 @@ impl Nginx {
         let [port, tls_port, few_port, few_tls_port] = ports;
         authority.issue(LOCAL).write_to(path);
         fs::write(path.join("large.bin"), vec![b'x'; 1 << 20]).expect("a file");
+        fs::write(path.join("middle.bin"), vec![b'x'; 200_000]).expect("a file");
         let (shown, folders) = (path.display(), nginx::folders(path));
         let config = format!(
             "daemon off; worker_processes 1; pid {shown}/pid; error_log {shown}/error.log;\n\
@@ -46,7 +47,7 @@ impl Nginx {
                  keepalive_requests 1000000;\n\
                  location / {{ return 200 'hello world\\n'; }}\n\
                  location /missing {{ return 404; }}\n\
-                 location /large.bin {{ root {shown}; }}\n\
+                 location ~ bin$ {{ root {shown}; }}\n\
                }}\n\
                server {{\n\
                  listen 127.0.0.1:{few_port} http2 backlog=1024; listen 127.0.0.1:{few_tls_port} ssl http2;\n\
@@ -97,6 +98,16 @@ fn nginx_counts_over_http_2_what_we_count() {
     let count = |part: &str| logged.iter().filter(|line| line.contains(part)).count();
     assert_eq!((count("200 GET / 12"), count("200 HEAD / 0"), count("404 GET /missing")), (600, 40, 40));
     assert_eq!((count("200 GET /large.bin 1048576"), count("200 POST / 12 200000")), (48, 40));
+}
+
+#[test]
+fn bodies_give_their_room_back_however_small_they_are() {
+    let nginx = Nginx::start();
+    // More in all than a connection's 64 MiB, in bodies that are not worth a frame each.
+    for report in nginx.both(&nginx.ports[..2], "/middle.bin", &["-n", "400", "-c", "1", "--streams", "4"]) {
+        report.assert_ok(400);
+        assert_eq!(report.count("connections_opened"), 1);
+    }
 }
 
 #[test]
