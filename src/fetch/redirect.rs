@@ -185,13 +185,10 @@ fn origin(url: &str) -> Option<Origin> {
 /// # Panics
 /// When one of these does not hold: a bug.
 pub fn fuzz_location(bytes: &[u8]) {
-    let [one, other, _] = [
-        "https://me:hush-4711@host.example:8443/a/b?c#d",
-        "https://you:another@host.example:8443/a/b?c#d",
-        "http://127.0.0.1/",
-    ]
-    .map(|start| fuzz_chain(start, bytes));
-    assert_eq!(one, other, "where it leads depends on credentials");
+    let of_one = fuzz_chain("https://me:hush-4711@host.example:8443/a/b?c#d", bytes);
+    let of_another = fuzz_chain("https://you:another@host.example:8443/a/b?c#d", bytes);
+    assert_eq!(of_one, of_another, "where it leads depends on credentials");
+    fuzz_chain("http://127.0.0.1/", bytes);
 }
 
 /// The hops from `start`, where every answer has this `Location`.

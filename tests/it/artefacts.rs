@@ -10,7 +10,7 @@ use hdrhistogram::Histogram as Hdr;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
-use crate::support::{OK, Program, Report, Server, TargetProgram, bench, file, note};
+use crate::support::{OK, Program, Report, Server, TargetProgram, bench, file, note, slow_tests};
 
 /// What a bundle holds.
 const BUNDLE: [&str; 8] = [
@@ -346,7 +346,7 @@ fn a_log_has_a_line_a_second_from_the_start_of_the_window() {
 fn installed(reader: &Path) -> bool {
     let is_there = reader.exists();
     if !is_there {
-        assert!(std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1"), "scripts/check installs {reader:?}");
+        assert!(!slow_tests(), "scripts/check installs {reader:?}");
         note(&format!("SKIPPED {reader:?}: scripts/check installs it"));
     }
     is_there

@@ -34,6 +34,7 @@ impl Nginx {
         authority.issue(LOCAL).write_to(path);
         fs::write(path.join("large.bin"), vec![b'x'; 1 << 20]).expect("a file");
         fs::write(path.join("middle.bin"), vec![b'x'; 200_000]).expect("a file");
+        fs::write(path.join("huge.bin"), vec![b'x'; 5 << 20]).expect("a file");
         let (shown, folders) = (path.display(), nginx::folders(path));
         let config = format!(
             "daemon off; worker_processes 1; pid {shown}/pid; error_log {shown}/error.log;\n\
@@ -101,12 +102,15 @@ fn nginx_counts_over_http_2_what_we_count() {
 }
 
 #[test]
-fn bodies_give_their_room_back_however_small_they_are() {
+fn bodies_give_their_room_back_whatever_their_size() {
     let nginx = Nginx::start();
-    // More in all than a connection's 64 MiB, in bodies that are not worth a frame each.
-    for report in nginx.both(&nginx.ports[..2], "/middle.bin", &["-n", "400", "-c", "1", "--streams", "4"]) {
-        report.assert_ok(400);
-        assert_eq!(report.count("connections_opened"), 1);
+    // More in all than a connection's 64 MiB: in bodies that a stream's 4 MiB hold many of, and in ones that these do not hold.
+    for (path, requests) in [("/middle.bin", 400), ("/huge.bin", 16)] {
+        let count = requests.to_string();
+        for report in nginx.both(&nginx.ports[..2], path, &["-n", &count, "-c", "1", "--streams", "4"]) {
+            report.assert_ok(requests);
+            assert_eq!(report.count("connections_opened"), 1);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::support::nginx::{Process, folders};
 use crate::support::turn::Alone;
-use crate::support::{Program, Report, dead_port, note};
+use crate::support::{Program, Report, dead_port, note, slow_tests};
 
 const CONNECTIONS: u64 = 70_000;
 /// Files of a process that are no connections.
@@ -23,7 +23,7 @@ const MEMORY_KB: u64 = 4 << 20;
 fn from_several_addresses_70_000_connections_lead_to_one_port() {
     let skipped =
         |why: &str| note(&format!("SKIPPED from_several_addresses_70_000_connections_lead_to_one_port: {why}"));
-    if std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1") {
+    if !slow_tests() {
         return skipped("SLOW_TESTS=1 runs it");
     }
     let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES);

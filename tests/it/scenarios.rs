@@ -14,7 +14,7 @@ use crate::support::daemon::Daemon;
 use crate::support::dice::Dice;
 use crate::support::faults::{Faults, Kind};
 use crate::support::program::Finished;
-use crate::support::{Report, TargetProgram, bench};
+use crate::support::{Report, TargetProgram, bench, slow_tests};
 
 const FEW: u64 = 50;
 const MANY: u64 = 1_000;
@@ -54,8 +54,8 @@ struct Scenario {
 fn every_request_is_accounted_for_whatever_the_network_does() {
     let servers = Servers::start();
     let only = std::env::var("SCENARIO").ok().map(|seed| seed.parse().expect("SCENARIO=<seed>, a number"));
-    let slow = std::env::var_os("SLOW_TESTS").is_some_and(|value| value == "1");
-    let end = only.map_or(if slow { MANY } else { FEW }, |seed: u64| seed + 1);
+    let most = if slow_tests() { MANY } else { FEW };
+    let end = only.map_or(most, |seed: u64| seed + 1);
     let next = AtomicU64::new(only.unwrap_or(0));
     let ends: Vec<Ends> = thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(|| run_all(&next, end, &servers))).collect();

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use self::timers::Timers;
 use crate::support::program::preferred;
 use crate::support::turn::Alone;
-use crate::support::{Report, note};
+use crate::support::{Report, note, slow_tests};
 
 /// What came of one figure.
 enum Verdict {
@@ -77,7 +77,7 @@ const BUDGET: Duration = Duration::from_secs(240);
 
 #[test]
 fn figures_are_true_on_a_quiet_machine() {
-    if std::env::var_os("SLOW_TESTS").is_none_or(|value| value != "1") {
+    if !slow_tests() {
         return note("SKIPPED accuracy: SLOW_TESTS=1 runs it");
     }
     let _alone = Alone::take();

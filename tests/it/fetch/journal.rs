@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use sha2::{Digest as _, Sha256};
 
 use super::{fetch, records, start};
-use crate::support::{Program, Server, TargetProgram, file};
+use crate::support::{Program, Server, TargetProgram, file, slow_tests};
 
 /// How long the body of a line is.
 fn length(line: u64) -> u64 {
@@ -63,8 +63,7 @@ fn list_files(folder: &Path, prefix: &str, found: &mut Vec<String>) {
 #[test]
 fn a_run_that_is_killed_at_any_instant_goes_on_to_the_exact_list() {
     // As many instants as the whole run has at this rate; with SLOW_TESTS=1 fifty.
-    let slow = std::env::var_os("SLOW_TESTS").is_some_and(|value| value == "1");
-    let (lines, kills) = if slow { (20_000, 50) } else { (3_000, 8) };
+    let (lines, kills) = if slow_tests() { (20_000, 50) } else { (3_000, 8) };
     let target = TargetProgram::start();
     let (folder, path) = list(&target, lines);
     let (journal, bodies) = (inside(&folder, "out.jsonl"), inside(&folder, "bodies"));

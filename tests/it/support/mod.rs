@@ -31,6 +31,11 @@ pub(crate) fn file(content: impl AsRef<[u8]>) -> (tempfile::TempDir, String) {
     (folder, path)
 }
 
+/// Whether the test command runs, which installs what tests need and has time for the slow ones.
+pub(crate) fn slow_tests() -> bool {
+    std::env::var_os("SLOW_TESTS").is_some_and(|value| value == "1")
+}
+
 /// Says something in the test's output.
 pub(crate) fn note(text: &str) {
     use std::io::Write as _;
